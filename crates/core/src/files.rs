@@ -1,0 +1,212 @@
+//! Outputs that are there whole or not at all.
+//!
+//! Everything is written to a temporary neighbour of the target, synced, and renamed. A crash leaves the old output, or
+//! none, and at worst a hidden neighbour; never a half.
+//!
+//! ```
+//! use std::{fs, io::Write};
+//! use apprentice_core::files::{FileError, write_atomic};
+//! let dir = tempfile::tempdir()?;
+//! let path = dir.path().join("scores.csv");
+//!
+//! write_atomic(&path, false, |out| writeln!(out, "type,f1"))?;
+//! assert_eq!(fs::read_to_string(&path)?, "type,f1\n");
+//!
+//! let again = write_atomic(&path, false, |out| out.write_all(b"lost"));
+//! assert!(matches!(again, Err(FileError::Exists { .. })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use tempfile::{Builder, TempDir};
+use thiserror::Error;
+
+/// Why an output cannot be written.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// It is there already and may not be replaced.
+    #[error("{} exists already: choose another name, or pass --overwrite to replace it", path.display())]
+    Exists {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The system, or what was to be written, refuses.
+    #[error("cannot write {}", path.display())]
+    Io {
+        /// The output.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl FileError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
+/// Checks that an output can be made, so that hours of work do not end in [`FileError::Exists`]: nothing is there,
+/// unless it may be overwritten, and the directory to put it in is.
+///
+/// # Errors
+/// [`FileError`], as writing would give.
+pub fn check_output(path: &Path, overwrite: bool) -> Result<(), FileError> {
+    if !overwrite && fs::symlink_metadata(path).is_ok() && !is_device(path) {
+        return Err(FileError::Exists { path: path.to_owned() });
+    }
+    let parent = fs::metadata(parent(path)).map_err(FileError::io(path))?;
+    if parent.is_dir() { Ok(()) } else { Err(FileError::io(path)(io::ErrorKind::NotADirectory.into())) }
+}
+
+/// Writes a file: whoever opens it sees the old one or the whole new one.
+///
+/// A link is followed. What is no regular file (`/dev/stdout`, a pipe) is written to directly.
+///
+/// # Errors
+/// [`FileError::Exists`] if the file is there and `overwrite` is not set, [`FileError::Io`] for all else, with the
+/// error of `write` as its source.
+pub fn write_atomic<T>(
+    path: &Path,
+    overwrite: bool,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>,
+) -> Result<T, FileError> {
+    check_output(path, overwrite)?;
+    if is_device(path) {
+        let fill = |file| -> io::Result<T> {
+            let mut out = BufWriter::new(file);
+            let value = write(&mut out)?;
+            out.flush()?;
+            Ok(value)
+        };
+        return fs::OpenOptions::new().write(true).open(path).and_then(fill).map_err(FileError::io(path));
+    }
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let replace = || -> io::Result<T> {
+        let (file, temporary) = neighbour(0o666).tempfile_in(parent(&target))?.into_parts();
+        let mut out = BufWriter::new(file);
+        let value = write(&mut out)?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        if overwrite {
+            temporary.persist(&target)?;
+        } else {
+            temporary.persist_noclobber(&target)?;
+        }
+        sync_directory(parent(&target))?;
+        Ok(value)
+    };
+    replace().map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists if !overwrite => FileError::Exists { path: path.to_owned() },
+        _ => FileError::Io { path: path.to_owned(), source },
+    })
+}
+
+/// Fills a directory: `fill` is given an empty one beside `path`, which takes its place when all is well.
+///
+/// If `path` is there and may be overwritten, it must be a directory, and everything in it is deleted; on Linux the old
+/// and the new one are swapped in one step, elsewhere there is a moment between two renames.
+///
+/// # Errors
+/// What `fill` returns, and [`FileError`] as for [`write_atomic`].
+pub fn write_directory_atomic<T, E: From<FileError>>(
+    path: &Path,
+    overwrite: bool,
+    fill: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, E> {
+    check_output(path, overwrite)?;
+    let io = |result: io::Result<_>| result.map_err(FileError::io(path));
+    let refuse = |kind: io::ErrorKind| FileError::io(path)(kind.into());
+    if path.file_name().is_none() {
+        return Err(refuse(io::ErrorKind::InvalidInput).into());
+    }
+    if fs::metadata(path).is_ok_and(|old| !old.is_dir()) {
+        return Err(refuse(io::ErrorKind::NotADirectory).into());
+    }
+    let new = neighbour(0o777).tempdir_in(parent(path)).map_err(FileError::io(path))?;
+    let value = fill(new.path())?;
+    io(sync_tree(new.path()).and_then(|()| install(new, path)).and_then(|()| sync_directory(parent(path))))?;
+    Ok(value)
+}
+
+/// Puts `new` in the place of `target` and deletes what was there.
+fn install(new: TempDir, target: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(target).is_err() {
+        fs::rename(new.path(), target)?;
+        let _gone = new.keep();
+        return Ok(());
+    }
+    if exchange(new.path(), target)? {
+        // The temporary name now has the old content.
+        return new.close();
+    }
+    let old = neighbour(0o777).tempdir_in(parent(target))?;
+    let aside = old.path().join("old");
+    fs::rename(target, &aside)?;
+    if let Err(error) = fs::rename(new.path(), target) {
+        fs::rename(&aside, target)?;
+        return Err(error);
+    }
+    let _gone = new.keep();
+    old.close()
+}
+
+/// Swaps two names in one step, or returns false where system or file system cannot.
+#[cfg(target_os = "linux")]
+fn exchange(a: &Path, b: &Path) -> io::Result<bool> {
+    use rustix::{fs::CWD, fs::RenameFlags, io::Errno};
+    match rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(true),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// A hidden neighbour's name, with the permissions that the system's mask leaves of `mode`: an output is for others too.
+fn neighbour(mode: u32) -> Builder<'static, 'static> {
+    let mut builder = Builder::new();
+    builder.prefix(".apprentice-").suffix(".tmp");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn is_device(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+fn sync_tree(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sync_tree(&entry.path())?;
+        } else if kind.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    sync_directory(directory)
+}
+
+/// Makes names durable, where directories can be opened as files.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}

@@ -1,0 +1,20 @@
+//! Sentences, corpora, tag schemes, metrics and regimens: the plain data and pure functions that every other crate of
+//! `apprentice` shares. No tensors, no network, no printing.
+
+pub mod corpus;
+pub mod files;
+pub mod metrics;
+pub mod regimen;
+pub mod schedule;
+mod sentence;
+mod span;
+pub mod tags;
+
+pub use corpus::{Corpus, CorpusError, LabelMismatch, LineProblem};
+pub use files::FileError;
+pub use metrics::{Counts, MetricsError, Prf, Score, Scores};
+pub use regimen::{Draw, Draws, Plan, Pool, Pools, Regimen, RegimenError};
+pub use schedule::Schedule;
+pub use sentence::{Entity, Provenance, Sentence, SentenceError};
+pub use span::Span;
+pub use tags::{Evidence, Scheme, Tag, TagError, Verdict};

@@ -1,0 +1,21 @@
+//! Integration tests of `apprentice-core`, in one binary.
+
+mod conll;
+mod files;
+mod published;
+mod regimen;
+mod schedule;
+mod seqeval;
+mod tags;
+mod text;
+
+use apprentice_core::{Entity, Span, Tag};
+
+/// Tags from their blank-separated texts.
+fn tags(text: &str) -> Vec<Tag> {
+    text.split_ascii_whitespace().map(|tag| tag.parse().unwrap()).collect()
+}
+
+fn entity(start: usize, end: usize, label: &str) -> Entity {
+    Entity { span: Span::new(start, end).unwrap(), label: label.into() }
+}

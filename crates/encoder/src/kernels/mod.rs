@@ -1,0 +1,82 @@
+//! The operations, each forward and backward, on plain slices.
+//!
+//! Row-wise kernels are fused so that a row passes through the cache once. They are ordinary loops that the compiler
+//! vectorises; [`multiversion!`] compiles each for several instruction sets and picks one at run time.
+//!
+//! Work is cut into pieces whose bounds depend on the shapes alone, never on the number of threads, and partial sums
+//! are added up in order: the same input gives the same bits however many threads there are.
+
+pub(crate) mod attention;
+pub(crate) mod bias;
+pub(crate) mod cross_entropy;
+pub(crate) mod embedding;
+pub(crate) mod gelu;
+pub(crate) mod layer_norm;
+pub(crate) mod math;
+pub(crate) mod matmul;
+
+/// Rows that one task of a row-wise kernel handles.
+pub(crate) const ROW_CHUNK: usize = 32;
+
+/// Defines a function whose body is compiled for AVX-512, for AVX2 with FMA, and for the target's baseline.
+///
+/// Inside the body `fma(a, b, c)` is `a * b + c`, fused where the instruction set can do so.
+macro_rules! multiversion {
+    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+        $(#[$meta])*
+        fn $name($($arg: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+            #[allow(clippy::too_many_arguments, clippy::items_after_statements, dead_code)]
+            fn avx512($($arg: $type),*) $(-> $result)? {
+                #[inline(always)]
+                fn fma(a: f32, b: f32, c: f32) -> f32 { a.mul_add(b, c) }
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            #[allow(clippy::too_many_arguments, clippy::items_after_statements, dead_code)]
+            fn avx2($($arg: $type),*) $(-> $result)? {
+                #[inline(always)]
+                fn fma(a: f32, b: f32, c: f32) -> f32 { a.mul_add(b, c) }
+                $body
+            }
+            #[allow(clippy::too_many_arguments, clippy::items_after_statements, dead_code)]
+            fn baseline($($arg: $type),*) $(-> $result)? {
+                #[inline(always)]
+                fn fma(a: f32, b: f32, c: f32) -> f32 {
+                    // Without the instruction, a fused operation would be a slow library call.
+                    if cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
+                }
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            {
+                let fma = is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx2");
+                let wide = is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq");
+                if fma && wide {
+                    // SAFETY: the features that the function was compiled for were just found on this processor.
+                    return unsafe { avx512($($arg),*) };
+                }
+                if fma {
+                    // SAFETY: as above.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            baseline($($arg),*)
+        }
+    };
+}
+pub(crate) use multiversion;
+
+/// Adds up per-chunk partial sums, in order: `total[j] += sum over chunks of partials[chunk][j]`.
+pub(crate) fn add_partials(partials: &[f32], total: &mut [f32]) {
+    for partial in partials.chunks_exact(total.len()) {
+        for (t, p) in total.iter_mut().zip(partial) {
+            *t += p;
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The encoder engine: a BERT encoder with a linear output layer, trained and run on *packed* sequences.
+//!
+//! A batch is a list of sequences laid end to end with their offsets ([`PackedBatch`]): no padding exists anywhere, so
+//! no time is spent on it and a sequence's result does not depend on its neighbours. The forward and backward passes of
+//! the dozen operations that BERT is made of are written out by hand over buffers that are allocated once and reused.
+//!
+//! [`Network`] is the whole surface that training and prediction need: it holds parameters, gradients and optimiser
+//! state, takes plain structs and gives plain slices. Another device or precision goes behind [`Device`] and
+//! [`Precision`] without its callers noticing.
+//!
+//! Shapes in the docs: `T` packed tokens of a batch, `H` hidden size, `I` intermediate size, `A` attention heads,
+//! `D = H / A`, `C` classes, `R` rows that carry a class. Matrices are row-major; a weight is `[out, in]` as in PyTorch.
+//!
+//! ```
+//! use apprentice_encoder::{EncoderConfig, Network, NetworkOptions, PackedBatch, Parameters};
+//!
+//! let config = EncoderConfig { vocab_size: 50, hidden_size: 16, num_attention_heads: 2, num_hidden_layers: 1,
+//!     intermediate_size: 32, max_position_embeddings: 8, ..EncoderConfig::default() };
+//! let parameters = Parameters::initialised(&config, 3, 7)?;
+//! let mut network = Network::new(config, parameters, &NetworkOptions::default())?;
+//! let mut batch = PackedBatch::default();
+//! batch.push(&[2, 17, 4, 3]);
+//! // The logits of the second and third token: two rows of three classes.
+//! assert_eq!(network.logits(&batch, &[1, 2])?.len(), 6);
+//! # Ok::<(), apprentice_encoder::EncoderError>(())
+//! ```
+
+mod batch;
+mod config;
+mod encoder;
+mod error;
+mod head;
+mod kernels;
+mod network;
+mod optimizer;
+mod parameters;
+mod random;
+mod weights;
+
+pub use batch::PackedBatch;
+pub use config::EncoderConfig;
+pub use error::EncoderError;
+pub use network::{Device, Network, NetworkOptions, Precision, Targets};
+pub use optimizer::AdamW;
+pub use parameters::{Layout, Parameters, Tensor};
+pub use weights::{load_classifier, load_encoder, save};

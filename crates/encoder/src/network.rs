@@ -1,0 +1,227 @@
+//! An encoder with its output layer: the surface that training and prediction use.
+
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+
+use crate::{
+    AdamW, EncoderConfig, EncoderError, Layout, PackedBatch, Parameters,
+    encoder::{Encoder, Mode, sites},
+    head::Head,
+    kernels::cross_entropy::softmax_cross_entropy,
+    optimizer::Moments,
+};
+
+/// Where the arithmetic runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Device {
+    /// This machine's processor.
+    #[default]
+    Cpu,
+}
+
+/// The number format of the arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Precision {
+    /// 32-bit floating point.
+    #[default]
+    F32,
+}
+
+/// How a network is run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct NetworkOptions {
+    /// Threads; all cores if `None`. Results are the same, bit for bit, for any number.
+    pub threads: Option<usize>,
+    /// Where the arithmetic runs.
+    pub device: Device,
+    /// Its number format.
+    pub precision: Precision,
+}
+
+impl NetworkOptions {
+    /// The default with a number of threads.
+    #[must_use]
+    pub fn with_threads(threads: Option<usize>) -> Self {
+        Self { threads, ..Self::default() }
+    }
+}
+
+/// Which rows of a batch carry which class.
+#[derive(Debug, Clone, Copy)]
+pub struct Targets<'a> {
+    /// Indices into the batch's tokens, each at most once.
+    pub rows: &'a [usize],
+    /// The class of each of `rows`.
+    pub classes: &'a [u32],
+    /// The loss of a row is multiplied with this before gradients are taken: 1 over the labelled rows of an optimiser
+    /// step makes the step's loss a mean, however many batches it is made of.
+    pub scale: f32,
+    /// Dropout is a pure function of this seed and `pass`.
+    pub seed: u64,
+    /// Counts the training batches of a run, so that each has dropout of its own.
+    pub pass: u64,
+}
+
+/// Gradients and moments: only a network that trains has them.
+struct Training {
+    gradients: Parameters,
+    moments: Moments,
+}
+
+/// Parameters, buffers and threads of one model.
+pub struct Network {
+    config: EncoderConfig,
+    parameters: Parameters,
+    training: Option<Training>,
+    encoder: Encoder,
+    head: Head,
+    pool: ThreadPool,
+}
+
+impl Network {
+    /// A network with the given parameters.
+    ///
+    /// # Errors
+    /// If the configuration makes no model, the parameters are of another one, or threads cannot be started.
+    pub fn new(
+        config: EncoderConfig,
+        parameters: Parameters,
+        options: &NetworkOptions,
+    ) -> Result<Self, EncoderError> {
+        config.check()?;
+        let NetworkOptions { threads, device: Device::Cpu, precision: Precision::F32 } = *options;
+        let classes = parameters.layout().head_bias.len();
+        let expected = Layout::new(&config, classes).len();
+        if parameters.values().len() != expected {
+            return Err(EncoderError::LayoutMismatch { found: parameters.values().len(), expected });
+        }
+        let threads = threads.unwrap_or(0);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("encoder-{index}"))
+            .build()
+            .map_err(|source| EncoderError::Threads { threads, source })?;
+        Ok(Self {
+            encoder: Encoder::new(config.clone()),
+            config,
+            parameters,
+            training: None,
+            head: Head::default(),
+            pool,
+        })
+    }
+
+    /// The architecture.
+    #[must_use]
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// The number of classes, `C`.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.parameters.layout().head_bias.len()
+    }
+
+    /// The number of threads.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// The parameters as they are now.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Puts back parameters that were copied from [`Self::parameters`].
+    ///
+    /// # Errors
+    /// [`EncoderError::LayoutMismatch`] if they are of another model.
+    pub fn set_parameters(&mut self, values: &[f32]) -> Result<(), EncoderError> {
+        let own = self.parameters.values_mut();
+        if own.len() != values.len() {
+            return Err(EncoderError::LayoutMismatch { found: values.len(), expected: own.len() });
+        }
+        own.copy_from_slice(values);
+        Ok(())
+    }
+
+    /// The gradients that [`Self::accumulate`] has added up since the last [`Self::update`], if it was called.
+    #[must_use]
+    pub fn gradients(&self) -> Option<&Parameters> {
+        self.training.as_ref().map(|t| &t.gradients)
+    }
+
+    /// The logits of `rows` of the batch, `[R, C]`, without dropout.
+    ///
+    /// A sequence's logits are the same, bit for bit, whatever else is in the batch.
+    ///
+    /// # Errors
+    /// If the model cannot take the batch or a row does not exist.
+    pub fn logits(&mut self, batch: &PackedBatch, rows: &[usize]) -> Result<&[f32], EncoderError> {
+        batch.check(&self.config)?;
+        check_index("row", rows.iter().copied(), batch.tokens())?;
+        let Self { encoder, head, parameters, pool, .. } = self;
+        let (values, layout) = (parameters.values(), parameters.layout());
+        Ok(pool.install(|| {
+            let hidden = encoder.forward(values, layout, batch, Mode::Inference);
+            &*head.forward(values, layout, hidden, rows, None)
+        }))
+    }
+
+    /// Adds the gradients of a batch's loss, and returns the loss summed over its rows (not multiplied with
+    /// [`Targets::scale`]). The loss is not finite if the numbers overflowed; then the gradients are of no use either.
+    ///
+    /// # Errors
+    /// If the model cannot take the batch, or a row or class does not exist.
+    pub fn accumulate(&mut self, batch: &PackedBatch, targets: &Targets<'_>) -> Result<f64, EncoderError> {
+        let Targets { rows, classes, scale, seed, pass } = *targets;
+        batch.check(&self.config)?;
+        check_index("row", rows.iter().copied(), batch.tokens())?;
+        check_index("class", classes.iter().map(|&c| c as usize), self.classes())?;
+        if rows.len() != classes.len() {
+            return Err(EncoderError::Index { what: "class of row", found: classes.len(), limit: rows.len() });
+        }
+        let Self { encoder, head, parameters, pool, config, training, .. } = self;
+        let (values, layout) = (parameters.values(), parameters.layout());
+        let training = training.get_or_insert_with(|| Training {
+            gradients: Parameters::zeros(Arc::clone(layout)),
+            moments: Moments::new(layout.len()),
+        });
+        let d_values = training.gradients.values_mut();
+        let mode = Mode::Training { seed, pass };
+        let dropout = mode.dropout(sites::HEAD, config.head_dropout());
+        Ok(pool.install(|| {
+            let hidden = encoder.forward(values, layout, batch, mode);
+            let logits = head.forward(values, layout, hidden, rows, dropout);
+            let loss = softmax_cross_entropy(logits, classes, scale);
+            let (_, d_hidden) = encoder.output_and_gradient();
+            head.backward(values, layout, rows, dropout, (d_values, d_hidden));
+            encoder.backward(values, layout, batch, mode, d_values);
+            loss
+        }))
+    }
+
+    /// One optimiser step from the accumulated gradients, which are zeroed; returns their global norm before clipping.
+    /// If that is not finite the parameters stay as they were. Without gradients nothing happens and the norm is 0.
+    pub fn update(&mut self, adam: &AdamW, rate: f32) -> f64 {
+        let Self { parameters, training, pool, .. } = self;
+        let Some(Training { gradients, moments }) = training else { return 0.0 };
+        let layout = Arc::clone(parameters.layout());
+        pool.install(|| moments.step(adam, rate, &layout, parameters.values_mut(), gradients.values_mut()))
+    }
+}
+
+fn check_index(
+    what: &'static str,
+    mut indices: impl Iterator<Item = usize>,
+    limit: usize,
+) -> Result<(), EncoderError> {
+    indices.find(|&i| i >= limit).map_or(Ok(()), |found| Err(EncoderError::Index { what, found, limit }))
+}

@@ -1,0 +1,137 @@
+//! AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2017) with clipping by the global norm.
+
+use rayon::prelude::*;
+
+use crate::{Layout, kernels::multiversion};
+
+/// The optimiser's constants; the defaults are PyTorch's but for the weight decay, which is transformers' fine-tuning
+/// default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamW {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Decoupled weight decay; not applied to biases and LayerNorm.
+    pub weight_decay: f32,
+    /// Gradients are scaled down to this global norm; 0 for no clipping.
+    pub max_gradient_norm: f32,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, max_gradient_norm: 1.0 }
+    }
+}
+
+/// The moments.
+#[derive(Debug, Clone)]
+pub(crate) struct Moments {
+    first: Vec<f32>,
+    second: Vec<f32>,
+    steps: u32,
+}
+
+/// Numbers per task.
+const CHUNK: usize = 1 << 14;
+
+/// The factors of one step, the same for all numbers but for the decay.
+#[derive(Clone, Copy)]
+struct Step {
+    adam: AdamW,
+    /// Gradients are multiplied with this: the clipping.
+    gradient_scale: f32,
+    /// `rate / (1 - beta1^t)`
+    rate: f32,
+    /// `1 / sqrt(1 - beta2^t)`
+    root_scale: f32,
+    /// `1 - rate * weight_decay`, or 1
+    keep: f32,
+}
+
+impl Moments {
+    pub(crate) fn new(len: usize) -> Self {
+        Self { first: vec![0.0; len], second: vec![0.0; len], steps: 0 }
+    }
+
+    /// One step from `gradients`, which are zeroed; returns their global norm before clipping. If that is not finite,
+    /// nothing else changes.
+    pub(crate) fn step(
+        &mut self,
+        adam: &AdamW,
+        rate: f32,
+        layout: &Layout,
+        values: &mut [f32],
+        gradients: &mut [f32],
+    ) -> f64 {
+        // Partial sums in f64, added up in order: the same for any number of threads.
+        let squares: Vec<f64> = gradients.par_chunks(CHUNK).map(sum_of_squares).collect();
+        let norm = squares.iter().sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            gradients.fill(0.0);
+            return norm;
+        }
+        self.steps += 1;
+        let limit = f64::from(adam.max_gradient_norm);
+        // As PyTorch's clip_grad_norm_ does it.
+        let clip = if limit > 0.0 { (limit / (norm + 1e-6)).min(1.0) } else { 1.0 };
+        let correction = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(self.steps));
+        let step = Step {
+            adam: *adam,
+            gradient_scale: clip as f32,
+            rate: (f64::from(rate) / correction(adam.beta1)) as f32,
+            root_scale: (1.0 / correction(adam.beta2).sqrt()) as f32,
+            keep: 1.0 - rate * adam.weight_decay,
+        };
+        let tensors = layout.tensors();
+        values
+            .par_chunks_mut(CHUNK)
+            .zip(gradients.par_chunks_mut(CHUNK))
+            .zip(self.first.par_chunks_mut(CHUNK).zip(self.second.par_chunks_mut(CHUNK)))
+            .enumerate()
+            .for_each(|(index, ((values, gradients), (first, second)))| {
+                // A chunk may span several tensors, some with decay and some without.
+                let (start, end) = (index * CHUNK, index * CHUNK + values.len());
+                let from = tensors.partition_point(|t| t.range.end <= start);
+                for tensor in tensors[from..].iter().take_while(|t| t.range.start < end) {
+                    let part = tensor.range.start.max(start) - start..tensor.range.end.min(end) - start;
+                    update(
+                        if tensor.decay { step } else { Step { keep: 1.0, ..step } },
+                        &mut values[part.clone()],
+                        &mut gradients[part.clone()],
+                        &mut first[part.clone()],
+                        &mut second[part],
+                    );
+                }
+            });
+        norm
+    }
+}
+
+multiversion! {
+    fn sum_of_squares(values: &[f32]) -> f64 {
+        let (blocks, rest) = values.as_chunks::<16>();
+        let mut lanes = [0.0_f64; 16];
+        for block in blocks {
+            for (lane, v) in lanes.iter_mut().zip(block) {
+                *lane += f64::from(*v) * f64::from(*v);
+            }
+        }
+        lanes.iter().sum::<f64>() + rest.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>()
+    }
+}
+
+multiversion! {
+    fn update(step: Step, values: &mut [f32], gradients: &mut [f32], first: &mut [f32], second: &mut [f32]) {
+        let Step { adam, gradient_scale, rate, root_scale, keep } = step;
+        for (((value, gradient), m), v) in values.iter_mut().zip(gradients).zip(first).zip(second) {
+            let g = *gradient * gradient_scale;
+            *gradient = 0.0;
+            *m += (1.0 - adam.beta1) * (g - *m);
+            *v = adam.beta2 * *v + (1.0 - adam.beta2) * g * g;
+            *value = *value * keep - rate * *m / (v.sqrt() * root_scale + adam.epsilon);
+        }
+    }
+}

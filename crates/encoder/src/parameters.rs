@@ -1,0 +1,234 @@
+//! All numbers of a model in one flat buffer, in a fixed order.
+//!
+//! One buffer makes the optimiser, the gradient norm and a checkpoint single passes, and the order is the same for the
+//! parameters, their gradients and their moments. The query, key and value weights of a layer lie next to each other
+//! (and so do their biases), so that they are one matrix product.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{EncoderConfig, EncoderError, random::Stream};
+
+/// One named tensor in the buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// The Hugging Face name, such as `bert.encoder.layer.0.output.dense.weight`.
+    pub name: String,
+    /// Its shape, at most two sizes.
+    pub shape: Vec<usize>,
+    /// Where it lies in the buffer.
+    pub range: Range<usize>,
+    /// Whether weight decay applies: not to biases and LayerNorm.
+    pub decay: bool,
+}
+
+/// The places of one layer's tensors in the buffer.
+#[derive(Debug, Clone)]
+pub(crate) struct LayerRanges {
+    /// Query, key and value weights as one matrix, `[3H, H]`.
+    pub qkv_weight: Range<usize>,
+    pub qkv_bias: Range<usize>,
+    pub attention_weight: Range<usize>,
+    pub attention_bias: Range<usize>,
+    pub attention_norm: NormRanges,
+    pub intermediate_weight: Range<usize>,
+    pub intermediate_bias: Range<usize>,
+    pub output_weight: Range<usize>,
+    pub output_bias: Range<usize>,
+    pub output_norm: NormRanges,
+}
+
+/// Weight and bias of a LayerNorm; they are neighbours.
+#[derive(Debug, Clone)]
+pub(crate) struct NormRanges {
+    pub weight: Range<usize>,
+    pub bias: Range<usize>,
+}
+
+/// Which tensor lies where.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    tensors: Vec<Tensor>,
+    len: usize,
+    pub(crate) words: Range<usize>,
+    pub(crate) positions: Range<usize>,
+    pub(crate) types: Range<usize>,
+    pub(crate) embedding_norm: NormRanges,
+    pub(crate) layers: Vec<LayerRanges>,
+    pub(crate) head_weight: Range<usize>,
+    pub(crate) head_bias: Range<usize>,
+}
+
+/// Appends tensors and hands out their places.
+#[derive(Default)]
+struct Builder {
+    tensors: Vec<Tensor>,
+    len: usize,
+}
+
+impl Builder {
+    fn push(&mut self, name: String, shape: &[usize], decay: bool) -> Range<usize> {
+        let range = self.len..self.len + shape.iter().product::<usize>();
+        self.len = range.end;
+        self.tensors.push(Tensor { name, shape: shape.to_vec(), range: range.clone(), decay });
+        range
+    }
+
+    fn norm(&mut self, prefix: &str, size: usize) -> NormRanges {
+        NormRanges {
+            weight: self.push(format!("{prefix}.LayerNorm.weight"), &[size], false),
+            bias: self.push(format!("{prefix}.LayerNorm.bias"), &[size], false),
+        }
+    }
+
+    fn linear(&mut self, prefix: &str, output: usize, input: usize) -> (Range<usize>, Range<usize>) {
+        (
+            self.push(format!("{prefix}.weight"), &[output, input], true),
+            self.push(format!("{prefix}.bias"), &[output], false),
+        )
+    }
+
+    fn layer(&mut self, index: usize, config: &EncoderConfig) -> LayerRanges {
+        let (h, i) = (config.hidden_size, config.intermediate_size);
+        let layer = format!("bert.encoder.layer.{index}");
+        let parts = ["query", "key", "value"].map(|part| format!("{layer}.attention.self.{part}"));
+        let weights = parts.each_ref().map(|p| self.push(format!("{p}.weight"), &[h, h], true));
+        let biases = parts.each_ref().map(|p| self.push(format!("{p}.bias"), &[h], false));
+        let (attention_weight, attention_bias) = self.linear(&format!("{layer}.attention.output.dense"), h, h);
+        let attention_norm = self.norm(&format!("{layer}.attention.output"), h);
+        let (intermediate_weight, intermediate_bias) = self.linear(&format!("{layer}.intermediate.dense"), i, h);
+        let (output_weight, output_bias) = self.linear(&format!("{layer}.output.dense"), h, i);
+        let output_norm = self.norm(&format!("{layer}.output"), h);
+        LayerRanges {
+            qkv_weight: weights[0].start..weights[2].end,
+            qkv_bias: biases[0].start..biases[2].end,
+            attention_weight,
+            attention_bias,
+            attention_norm,
+            intermediate_weight,
+            intermediate_bias,
+            output_weight,
+            output_bias,
+            output_norm,
+        }
+    }
+}
+
+impl Layout {
+    /// The layout of an encoder with an output layer of `classes`.
+    #[must_use]
+    pub fn new(config: &EncoderConfig, classes: usize) -> Self {
+        let h = config.hidden_size;
+        let mut builder = Builder::default();
+        let mut embedding = |name: &str, rows| builder.push(format!("bert.embeddings.{name}.weight"), &[rows, h], true);
+        let words = embedding("word_embeddings", config.vocab_size);
+        let positions = embedding("position_embeddings", config.max_position_embeddings);
+        let types = embedding("token_type_embeddings", config.type_vocab_size);
+        let embedding_norm = builder.norm("bert.embeddings", h);
+        let layers = (0..config.num_hidden_layers).map(|l| builder.layer(l, config)).collect();
+        let (head_weight, head_bias) = builder.linear("classifier", classes, h);
+        Self {
+            tensors: builder.tensors,
+            len: builder.len,
+            words,
+            positions,
+            types,
+            embedding_norm,
+            layers,
+            head_weight,
+            head_bias,
+        }
+    }
+
+    /// All tensors in their order.
+    #[must_use]
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// How many numbers there are in all.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a layout is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+/// A model's numbers (or their gradients) with their layout.
+#[derive(Debug, Clone)]
+pub struct Parameters {
+    layout: Arc<Layout>,
+    values: Vec<f32>,
+}
+
+impl Parameters {
+    /// Zeros.
+    #[must_use]
+    pub fn zeros(layout: Arc<Layout>) -> Self {
+        let values = vec![0.0; layout.len()];
+        Self { layout, values }
+    }
+
+    /// Fresh weights as BERT starts: normal with standard deviation `initializer_range`, the padding row, biases and
+    /// LayerNorm biases 0, LayerNorm weights 1. The same seed gives the same numbers.
+    ///
+    /// # Errors
+    /// If the configuration makes no model.
+    pub fn initialised(config: &EncoderConfig, classes: usize, seed: u64) -> Result<Self, EncoderError> {
+        config.check()?;
+        let mut parameters = Self::zeros(Arc::new(Layout::new(config, classes)));
+        let layout = parameters.layout.clone();
+        for index in 0..layout.tensors().len() {
+            parameters.initialise_tensor(index, config, seed);
+        }
+        Ok(parameters)
+    }
+
+    /// Gives tensor `index` fresh values.
+    pub(crate) fn initialise_tensor(&mut self, index: usize, config: &EncoderConfig, seed: u64) {
+        /// Sets the initialisation's numbers apart from those of dropout under the same seed.
+        const PASS: u64 = u64::MAX;
+        let tensor = &self.layout.tensors[index];
+        let values = &mut self.values[tensor.range.clone()];
+        if tensor.decay {
+            let stream = Stream::new(seed, PASS, index as u64);
+            for (pair, chunk) in values.chunks_mut(2).enumerate() {
+                // Box and Muller, "A note on the generation of random normal deviates", 1958.
+                let (u, v) = (stream.uniform(2 * pair as u32), stream.uniform(2 * pair as u32 + 1));
+                let radius = f64::from(config.initializer_range) * (-2.0 * u.ln()).sqrt();
+                let angle = std::f64::consts::TAU * v;
+                for (value, factor) in chunk.iter_mut().zip([angle.cos(), angle.sin()]) {
+                    *value = (radius * factor) as f32;
+                }
+            }
+            if tensor.range == self.layout.words && config.pad_token_id < config.vocab_size {
+                let start = config.pad_token_id * config.hidden_size;
+                values[start..start + config.hidden_size].fill(0.0);
+            }
+        } else {
+            let norm_weight = tensor.name.ends_with("LayerNorm.weight");
+            values.fill(if norm_weight { 1.0 } else { 0.0 });
+        }
+    }
+
+    /// Which tensor lies where.
+    #[must_use]
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// All numbers.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All numbers, to change them.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// The tensors with their numbers, in order.
+    pub fn tensors(&self) -> impl Iterator<Item = (&Tensor, &[f32])> {
+        self.layout.tensors.iter().map(|t| (t, &self.values[t.range.clone()]))
+    }
+}

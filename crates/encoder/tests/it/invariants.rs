@@ -1,0 +1,147 @@
+//! What must hold whatever the numbers are.
+
+use apprentice_encoder::{AdamW, EncoderError, Network, NetworkOptions, Parameters, Targets};
+
+use crate::{pack, sequences, small_config};
+
+const CLASSES: usize = 7;
+
+fn network(threads: usize) -> Network {
+    let config = small_config();
+    let parameters = Parameters::initialised(&config, CLASSES, 11).unwrap();
+    Network::new(config, parameters, &NetworkOptions::with_threads(Some(threads))).unwrap()
+}
+
+/// Five training steps with dropout; the parameters' bits afterwards.
+fn train(mut network: Network) -> Vec<u32> {
+    let batch = pack(&sequences(&[5, 1, 40, 17, 2, 9, 33]));
+    let rows: Vec<usize> = (0..batch.tokens()).step_by(2).collect();
+    let classes: Vec<u32> = rows.iter().map(|r| (r % CLASSES) as u32).collect();
+    for pass in 0..5 {
+        let targets = Targets { rows: &rows, classes: &classes, scale: 1.0 / rows.len() as f32, seed: 3, pass };
+        network.accumulate(&batch, &targets).unwrap();
+        network.update(&AdamW::default(), 1e-3);
+    }
+    network.parameters().values().iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let one = train(network(1));
+    for threads in [2, 3, 8] {
+        assert!(one == train(network(threads)), "{threads} threads: other bits than one thread");
+    }
+}
+
+#[test]
+fn neighbours_do_not_change_a_bit() {
+    let mut network = network(2);
+    let all = sequences(&[5, 1, 40, 17, 2, 9, 33, 1, 3]);
+    let batch = pack(&all);
+    let rows: Vec<usize> = (0..batch.tokens()).collect();
+    let together = network.logits(&batch, &rows).unwrap().to_vec();
+    let mut start = 0;
+    for sequence in &all {
+        let rows: Vec<usize> = (0..sequence.len()).collect();
+        let alone = network.logits(&pack(std::slice::from_ref(sequence)), &rows).unwrap();
+        let end = start + alone.len();
+        assert!(alone == &together[start..end], "a sequence of {} tokens has other logits alone", sequence.len());
+        start = end;
+    }
+    // A single row of a sequence is the same as when all are asked for.
+    assert_eq!(network.logits(&batch, &[8]).unwrap(), &together[8 * CLASSES..9 * CLASSES]);
+}
+
+#[test]
+fn every_parameter_gets_gradient() {
+    let mut network = network(2);
+    // All ids and all positions occur.
+    let batch = pack(&[(0..40).collect(), (40..80).collect(), (50..90).collect()]);
+    let rows: Vec<usize> = (0..batch.tokens()).collect();
+    let classes: Vec<u32> = rows.iter().map(|r| (r % CLASSES) as u32).collect();
+    network.accumulate(&batch, &Targets { rows: &rows, classes: &classes, scale: 1.0, seed: 0, pass: 0 }).unwrap();
+    for (tensor, values) in network.gradients().unwrap().tensors() {
+        let hidden = small_config().hidden_size;
+        let expected = match tensor.name.as_str() {
+            // Row 1 is for second segments, which do not exist here; row 0 of the words is the padding token.
+            "bert.embeddings.token_type_embeddings.weight" | "bert.embeddings.word_embeddings.weight" => {
+                values.len() - hidden
+            }
+            // Softmax ignores what is added to all scores of a row: only rounding is left of this gradient.
+            name if name.ends_with("key.bias") => continue,
+            _ => values.len(),
+        };
+        let nonzero = values.iter().filter(|v| **v != 0.0).count();
+        assert!(nonzero == expected, "{}: {nonzero} of {expected} numbers have a gradient", tensor.name);
+    }
+}
+
+#[test]
+fn dropout_changes_the_loss_and_repeats() {
+    let mut network = network(2);
+    let batch = pack(&sequences(&[12, 30]));
+    let rows: Vec<usize> = (0..42).collect();
+    let mut loss = |seed, pass| {
+        network.accumulate(&batch, &Targets { rows: &rows, classes: &[1; 42], scale: 1.0, seed, pass }).unwrap()
+    };
+    let first = loss(1, 0);
+    assert_eq!(first.to_bits(), loss(1, 0).to_bits());
+    assert!((first - loss(1, 1)).abs() > 1e-3, "another pass drops the same");
+    assert!((first - loss(2, 0)).abs() > 1e-3, "another seed drops the same");
+}
+
+#[test]
+fn gradients_of_two_batches_add_up() {
+    let mut config = small_config();
+    config.hidden_dropout_prob = 0.0;
+    config.attention_probs_dropout_prob = 0.0;
+    let gradients = |parts: &[&[usize]]| {
+        let parameters = Parameters::initialised(&config, CLASSES, 11).unwrap();
+        let mut network = Network::new(config.clone(), parameters, &NetworkOptions::default()).unwrap();
+        for lengths in parts {
+            let batch = pack(&sequences(lengths));
+            let rows: Vec<usize> = (0..batch.tokens()).collect();
+            let classes = vec![2; rows.len()];
+            let targets = Targets { rows: &rows, classes: &classes, scale: 0.1, seed: 0, pass: 0 };
+            network.accumulate(&batch, &targets).unwrap();
+        }
+        network.gradients().unwrap().values().to_vec()
+    };
+    let whole = gradients(&[&[12, 30, 4, 25]]);
+    let parts = gradients(&[&[12, 30], &[4, 25]]);
+    let largest = whole.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+    for (a, b) in whole.iter().zip(&parts) {
+        assert!((a - b).abs() < 1e-5 * largest, "{a} in one batch, {b} in two");
+    }
+}
+
+#[test]
+fn overflow_leaves_the_parameters_alone() {
+    let mut network = network(2);
+    let before = network.parameters().values().to_vec();
+    let batch = pack(&sequences(&[4]));
+    let targets = Targets { rows: &[1], classes: &[0], scale: f32::INFINITY, seed: 0, pass: 0 };
+    network.accumulate(&batch, &targets).unwrap();
+    assert!(!network.update(&AdamW::default(), 1e-3).is_finite());
+    assert_eq!(before, network.parameters().values());
+}
+
+#[test]
+fn bad_batches_are_named() {
+    let mut network = network(1);
+    let message = |result: Result<&[f32], EncoderError>| result.unwrap_err().to_string();
+    assert_eq!(message(network.logits(&pack(&[]), &[])), "sequence 0 of the batch: the batch holds no sequence");
+    assert_eq!(message(network.logits(&pack(&[vec![1], vec![]]), &[])), "sequence 1 of the batch: it is empty");
+    assert_eq!(
+        message(network.logits(&pack(&[vec![1; 41]]), &[])),
+        "sequence 0 of the batch: it has 41 tokens, the model takes 40"
+    );
+    assert_eq!(
+        message(network.logits(&pack(&[vec![1, 90]]), &[])),
+        "sequence 0 of the batch: token id 90 is beyond the vocabulary of 90"
+    );
+    assert_eq!(message(network.logits(&pack(&[vec![1]]), &[1])), "row 1 is out of range, expected less than 1");
+    let targets = Targets { rows: &[0], classes: &[7], scale: 1.0, seed: 0, pass: 0 };
+    let error = network.accumulate(&pack(&[vec![1]]), &targets).unwrap_err().to_string();
+    assert_eq!(error, "class 7 is out of range, expected less than 7");
+}

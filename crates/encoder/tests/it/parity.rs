@@ -1,0 +1,169 @@
+//! The same numbers as transformers: logits, loss, every gradient, ten optimiser steps. The fixtures are made by
+//! `tests/fixtures/make_parity.py`.
+
+use std::{collections::HashMap, path::Path};
+
+use apprentice_encoder::{
+    AdamW, EncoderConfig, Network, NetworkOptions, PackedBatch, Parameters, Targets, load_classifier, load_encoder,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Fixture {
+    optimiser: Optimiser,
+    sequences: Vec<Vec<u32>>,
+    labels: Vec<Vec<i64>>,
+    logits: Vec<f32>,
+    losses: Vec<f64>,
+    #[serde(default)]
+    gradients: HashMap<String, Summary>,
+}
+
+#[derive(Deserialize)]
+struct Optimiser {
+    rate: f32,
+    weight_decay: f32,
+    max_gradient_norm: f32,
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    norm: f64,
+    values: Vec<(usize, f64)>,
+}
+
+/// The fixture's network and batch, with dropout off.
+struct Case {
+    fixture: Fixture,
+    network: Network,
+    batch: PackedBatch,
+    rows: Vec<usize>,
+    classes: Vec<u32>,
+}
+
+const CLASSES: usize = 5;
+
+impl Case {
+    fn new(fixture: &Path, mut config: EncoderConfig, parameters: Parameters) -> Self {
+        config.hidden_dropout_prob = 0.0;
+        config.attention_probs_dropout_prob = 0.0;
+        let fixture: Fixture = serde_json::from_str(&std::fs::read_to_string(fixture).unwrap()).unwrap();
+        let batch = crate::pack(&fixture.sequences);
+        let labels: Vec<i64> = fixture.labels.concat();
+        let rows: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] >= 0).collect();
+        let classes = rows.iter().map(|&i| labels[i] as u32).collect();
+        let network = Network::new(config, parameters, &NetworkOptions::default()).unwrap();
+        Self { fixture, network, batch, rows, classes }
+    }
+
+    fn largest_logit_difference(&mut self) -> f64 {
+        let all: Vec<usize> = (0..self.batch.tokens()).collect();
+        let ours = self.network.logits(&self.batch, &all).unwrap();
+        assert_eq!(ours.len(), self.fixture.logits.len());
+        ours.iter().zip(&self.fixture.logits).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
+    }
+
+    /// The mean loss, its gradients added up.
+    fn accumulate(&mut self) -> f64 {
+        let n = self.rows.len() as f32;
+        let targets = Targets { rows: &self.rows, classes: &self.classes, scale: 1.0 / n, seed: 0, pass: 0 };
+        self.network.accumulate(&self.batch, &targets).unwrap() / f64::from(n)
+    }
+
+    /// The largest difference of the losses of ten steps.
+    fn largest_loss_difference(&mut self) -> f64 {
+        let Optimiser { rate, weight_decay, max_gradient_norm } = self.fixture.optimiser;
+        let adam = AdamW { weight_decay, max_gradient_norm, ..AdamW::default() };
+        let mut largest = 0.0_f64;
+        for step in 0..self.fixture.losses.len() {
+            if step > 0 {
+                self.network.update(&adam, rate);
+                self.accumulate();
+            }
+            // The gradient of the next update was accumulated above; the loss of this step is asked for once more.
+            let loss = self.loss();
+            largest = largest.max((loss - self.fixture.losses[step]).abs());
+        }
+        largest
+    }
+
+    fn loss(&mut self) -> f64 {
+        let logits = self.network.logits(&self.batch, &self.rows).unwrap();
+        let width = logits.len() / self.rows.len();
+        let mut sum = 0.0;
+        for (row, &class) in logits.chunks_exact(width).zip(&self.classes) {
+            let total: f64 = row.iter().map(|v| f64::from(*v).exp()).sum();
+            sum += total.ln() - f64::from(row[class as usize]);
+        }
+        sum / self.rows.len() as f64
+    }
+}
+
+#[test]
+fn small_random_bert() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/small");
+    let config = EncoderConfig::read(&directory.join("config.json")).unwrap();
+    let weights = directory.join("model.safetensors");
+    let parameters = load_classifier(&weights, &config, CLASSES).unwrap();
+    let mut case = Case::new(&directory.join("parity.json"), config.clone(), parameters);
+
+    let logits = case.largest_logit_difference();
+    let loss = case.accumulate();
+    let loss_difference = (loss - case.fixture.losses[0]).abs();
+    // The gradients file has the names and shapes of a model.
+    let expected = load_classifier(&directory.join("gradients.safetensors"), &config, CLASSES).unwrap();
+    let mut worst = (0.0, String::new());
+    for ((tensor, ours), (_, theirs)) in case.network.gradients().unwrap().tensors().zip(expected.tensors()) {
+        let difference = ours.iter().zip(theirs).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+        let largest = theirs.iter().map(|v| f64::from(v.abs())).fold(0.0, f64::max);
+        // Keys' biases get no gradient but rounding: softmax ignores what is added to a whole row.
+        let relative = difference / largest.max(1e-4);
+        if relative > worst.0 {
+            worst = (relative, tensor.name.clone());
+        }
+    }
+    let steps = case.largest_loss_difference();
+    println!("small: logits {logits:.2e}, loss {loss_difference:.2e}, gradients {worst:?}, ten losses {steps:.2e}");
+    assert!(logits < 1e-4 && loss_difference < 1e-5 && worst.0 < 1e-3 && steps < 1e-4);
+}
+
+#[test]
+fn minilm() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let encoder = root.join("../../../shared/models/all-minilm-l6-v2");
+    if !encoder.exists() {
+        println!("skipped: {} is not here", encoder.display());
+        return;
+    }
+    let config = EncoderConfig::read(&encoder.join("config.json")).unwrap();
+    let mut parameters = load_encoder(&encoder.join("model.safetensors"), &config, CLASSES, 0).unwrap();
+    let head = parameters.layout().tensors().iter().find(|t| t.name == "classifier.weight").unwrap().range.clone();
+    for (i, v) in parameters.values_mut()[head].iter_mut().enumerate() {
+        *v = (0.02 * (1.0 + i as f64).sin()) as f32;
+    }
+    let mut case = Case::new(&root.join("tests/fixtures/minilm.json"), config, parameters);
+
+    let logits = case.largest_logit_difference();
+    let loss_difference = (case.accumulate() - case.fixture.losses[0]).abs();
+    let (mut norms, mut values) = ((0.0, String::new()), (0.0, String::new()));
+    for (tensor, ours) in case.network.gradients().unwrap().tensors() {
+        let theirs = &case.fixture.gradients[&tensor.name];
+        let norm = ours.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        let largest = theirs.values.iter().map(|(_, v)| v.abs()).fold(0.0, f64::max);
+        let difference = theirs.values.iter().map(|&(i, v)| (f64::from(ours[i]) - v).abs()).fold(0.0, f64::max);
+        for (worst, relative) in [
+            (&mut norms, (norm - theirs.norm).abs() / theirs.norm.max(1e-4)),
+            (&mut values, difference / largest.max(1e-4)),
+        ] {
+            if relative > worst.0 {
+                *worst = (relative, tensor.name.clone());
+            }
+        }
+    }
+    let steps = case.largest_loss_difference();
+    println!(
+        "MiniLM: logits {logits:.2e}, loss {loss_difference:.2e}, gradient norms {norms:?}, values {values:?}, \
+         ten losses {steps:.2e}"
+    );
+    assert!(logits < 1e-4 && loss_difference < 1e-5 && norms.0 < 1e-3 && values.0 < 1e-3 && steps < 1e-3);
+}

@@ -1,0 +1,120 @@
+//! Weights files: every form that is read, and every fault by its name.
+
+use std::path::Path;
+
+use apprentice_encoder::{EncoderConfig, EncoderError, Parameters, load_classifier, load_encoder, save};
+use safetensors::{Dtype, tensor::TensorView};
+
+use crate::small_config;
+
+/// Saves the tensors as `change` gives them back: name, number format, shape and bytes; `None` leaves one out.
+fn save_changed(
+    path: &Path,
+    parameters: &Parameters,
+    change: impl Fn(&str, &[usize], &[f32]) -> Option<(String, Dtype, Vec<usize>, Vec<u8>)>,
+) {
+    let changed: Vec<_> = parameters.tensors().filter_map(|(t, v)| change(&t.name, &t.shape, v)).collect();
+    let views = changed
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+#[test]
+fn what_was_saved_is_loaded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    let config = small_config();
+    let parameters = Parameters::initialised(&config, 3, 5).unwrap();
+    save(&parameters, &path).unwrap();
+    assert_eq!(load_classifier(&path, &config, 3).unwrap().values(), parameters.values());
+    // As an encoder, only the head is fresh.
+    let encoder = load_encoder(&path, &config, 9, 6).unwrap();
+    let head = encoder.layout().tensors().iter().find(|t| t.name == "classifier.weight").unwrap().range.start;
+    assert_eq!(encoder.values()[..head], parameters.values()[..head]);
+}
+
+#[test]
+fn old_names_and_half_precision_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    let config = small_config();
+    let parameters = Parameters::initialised(&config, 3, 5).unwrap();
+    for (dtype, round) in [
+        (Dtype::F16, (|v| half::f16::from_f32(v).to_le_bytes()) as fn(f32) -> [u8; 2]),
+        (Dtype::BF16, |v| half::bf16::from_f32(v).to_le_bytes()),
+    ] {
+        save_changed(&path, &parameters, |name, shape, values| {
+            let name = name.strip_prefix("bert.").unwrap_or(name).replace("LayerNorm.weight", "LayerNorm.gamma");
+            let name = name.replace("LayerNorm.bias", "LayerNorm.beta");
+            Some((name, dtype, shape.to_vec(), values.iter().flat_map(|v| round(*v)).collect()))
+        });
+        let loaded = load_classifier(&path, &config, 3).unwrap();
+        for (a, b) in loaded.values().iter().zip(parameters.values()) {
+            assert!((a - b).abs() <= 0.004 * b.abs() + 1e-7, "{dtype:?}: {b} became {a}");
+        }
+    }
+}
+
+#[test]
+fn faults_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    let config = small_config();
+    let parameters = Parameters::initialised(&config, 3, 5).unwrap();
+    let same = |name: &str, shape: &[usize], values: &[f32]| (name.to_owned(), Dtype::F32, shape.to_vec(), bytes(values));
+    let victim = "bert.encoder.layer.1.attention.self.key.weight";
+
+    save_changed(&path, &parameters, |n, s, v| (n != victim).then(|| same(n, s, v)));
+    let error = load_classifier(&path, &config, 3).unwrap_err();
+    assert!(matches!(&error, EncoderError::MissingTensor { name, .. } if name == victim), "{error}");
+
+    let larger = EncoderConfig { intermediate_size: 101, ..config.clone() };
+    let error = load_classifier(&path, &larger, 3).unwrap_err().to_string();
+    assert!(error.contains("`bert.encoder.layer.0.intermediate.dense.weight` has shape [100, 48]"), "{error}");
+    assert!(error.contains("config.json says [101, 48]"), "{error}");
+
+    save_changed(&path, &parameters, |n, s, v| {
+        Some(if n == victim { (n.to_owned(), Dtype::I32, s.to_vec(), bytes(v)) } else { same(n, s, v) })
+    });
+    let error = load_classifier(&path, &config, 3).unwrap_err();
+    assert!(matches!(&error, EncoderError::TensorType { name, .. } if name == victim), "{error}");
+
+    save_changed(&path, &parameters, |n, s, v| {
+        let mut v = v.to_vec();
+        if n == victim {
+            v[77] = f32::NAN;
+        }
+        Some(same(n, s, &v))
+    });
+    let error = load_classifier(&path, &config, 3).unwrap_err();
+    assert!(matches!(&error, EncoderError::TensorValue { name, position: 77, .. } if name == victim), "{error}");
+
+    save(&parameters, &path).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for keep in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(keep as u64).unwrap();
+        let error = load_classifier(&path, &config, 3).unwrap_err();
+        assert!(matches!(error, EncoderError::Safetensors { .. }), "{keep} bytes left: {error}");
+    }
+}
+
+#[test]
+fn configurations_of_other_models_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.json");
+    let read = |text: &str| {
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
+        EncoderConfig::read(&path).unwrap_err().to_string()
+    };
+    assert!(read(r#"{"model_type": "roberta"}"#).starts_with("model type `roberta` is not supported: expected `bert`"));
+    assert!(read("{}").contains("`(none)`"));
+    assert!(read(r#"{"model_type": "bert", "hidden_act": "relu"}"#).contains("hidden_act is relu, expected gelu"));
+    assert!(read(r#"{"model_type": "bert", "num_attention_heads": 7}"#).contains("a divisor of hidden_size = 768"));
+    assert!(read(r#"{"model_type": "bert", "hidden_size": 99999999999}"#).contains("hidden_size is 99999999999"));
+    assert!(read(r#"{"model_type": "bert", "hidden_size": "#).contains("config.json: not a readable model"));
+}

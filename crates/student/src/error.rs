@@ -1,0 +1,124 @@
+//! What can go wrong with a student.
+
+use std::path::PathBuf;
+
+use apprentice_core::{MetricsError, RegimenError};
+use apprentice_encoder::EncoderError;
+use thiserror::Error;
+
+/// An error of this crate.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StudentError {
+    /// The engine's word.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// The regimen does not fit the data.
+    #[error(transparent)]
+    Regimen(#[from] RegimenError),
+    /// Predictions and gold do not fit each other.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        source: std::io::Error,
+    },
+    /// A JSON file of the model directory is broken.
+    #[error("{}: not the expected JSON: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The directory has no weights that are read.
+    #[error("{}: no model.safetensors{}", path.display(), if *pickle { "; pytorch_model.bin may run code when it is read and is never opened: convert it with `AutoModel.from_pretrained(DIR).save_pretrained(NEW)`" } else { ": not a model directory" })]
+    NoWeights {
+        /// The directory.
+        path: PathBuf,
+        /// Whether there is a pickle file instead.
+        pickle: bool,
+    },
+    /// The directory has no tokeniser.
+    #[error("{}: neither tokenizer.json nor vocab.txt", path.display())]
+    NoTokenizer {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The tokeniser's file cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The tokeniser knows more tokens than the encoder has embeddings.
+    #[error(
+        "{}: the tokenizer gives ids up to {largest_id}, the encoder embeds {embedded} tokens; \
+         they belong to different models", path.display()
+    )]
+    VocabularyTooLarge {
+        /// The model directory.
+        path: PathBuf,
+        /// The largest id of the tokeniser.
+        largest_id: u32,
+        /// The rows of the word embedding.
+        embedded: usize,
+    },
+    /// The model has no names for its classes, or ones that are no tags.
+    #[error("{}: {problem}", path.display())]
+    Labels {
+        /// The configuration file.
+        path: PathBuf,
+        /// What was found and expected.
+        problem: String,
+    },
+    /// An entity type that the model has no class for.
+    #[error("sentence {id}: entity type `{label}` is not one of the model's types ({known})")]
+    UnknownType {
+        /// The sentence.
+        id: String,
+        /// The type.
+        label: String,
+        /// The model's types.
+        known: String,
+    },
+    /// The encoder's name was not understood.
+    #[error("encoder `{found}`: {problem}; expected a model directory or `scratch:LAYERSxHIDDENxHEADS`, such as scratch:2x128x4")]
+    Architecture {
+        /// What was given.
+        found: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A setting without meaning.
+    #[error("{setting} = {found}: expected {expected}")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// Training ran away. The weights from before that step are kept.
+    #[error(
+        "training diverged at step {step}: {what} is {value}, expected a finite number; \
+         the last good weights are kept; lower the learning rate ({rate:e} at that step)"
+    )]
+    Diverged {
+        /// The optimiser step, counted from 1.
+        step: usize,
+        /// The loss or the gradient norm.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The learning rate at that step.
+        rate: f64,
+    },
+}

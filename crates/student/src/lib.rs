@@ -1,0 +1,20 @@
+//! The student: an encoder with a token-classification head, its tokeniser and its labels; trained under a regimen,
+//! saved as a Hugging Face directory, and used to tag new sentences.
+//!
+//! The way of a sentence: words → sub-words in windows ([`tokenize`]) → logits of each word's first sub-word (crate
+//! `apprentice-encoder`) → the best well-formed tag sequence ([`labels`]) → entities.
+
+mod card;
+mod directory;
+mod error;
+pub mod labels;
+mod settings;
+mod student;
+pub mod tokenize;
+mod trainer;
+
+pub use card::ModelCard;
+pub use error::StudentError;
+pub use settings::TrainSettings;
+pub use student::{Architecture, Student};
+pub use trainer::{EpochReport, StepReport, Trained, Trainer, TrainingData};

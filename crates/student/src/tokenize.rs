@@ -1,0 +1,338 @@
+//! From words to sub-words, in windows that fit the model.
+//!
+//! A sentence longer than the model's limit is cut into windows of whole words that overlap by about half. Every word
+//! is *owned* by exactly one window, the one that shows most of its surroundings: its label is learned and predicted
+//! there and nowhere else, so no word is lost and none counts twice.
+
+use std::{collections::HashMap, ops::Range, path::Path};
+
+use ahash::AHashMap;
+use apprentice_core::Sentence;
+use tokenizers::{
+    AddedToken, Model, Tokenizer, TokenizerImpl, Trainer,
+    models::wordpiece::{WordPiece, WordPieceTrainer},
+    normalizers::BertNormalizer,
+    pre_tokenizers::bert::BertPreTokenizer,
+    processors::bert::BertProcessing,
+};
+
+use crate::StudentError;
+
+/// A part of a sentence that the encoder sees at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Sub-word ids with the special tokens.
+    pub ids: Vec<u32>,
+    /// The words that this window owns, as indices into the sentence.
+    pub words: Range<usize>,
+    /// Where in `ids` the first sub-word of each owned word stands.
+    pub rows: Vec<usize>,
+}
+
+/// A tokeniser with what surrounds every sequence.
+#[derive(Debug, Clone)]
+pub struct SubwordTokenizer {
+    tokenizer: Tokenizer,
+    prefix: Vec<u32>,
+    suffix: Vec<u32>,
+    unknown: u32,
+}
+
+/// The special tokens of BERT, in the order in which a fresh vocabulary lists them.
+const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+
+impl SubwordTokenizer {
+    /// The tokeniser of a model directory: `tokenizer.json`, or else `vocab.txt` (lower-cased unless
+    /// `tokenizer_config.json` says otherwise).
+    ///
+    /// # Errors
+    /// If neither is there or the file cannot be used.
+    pub fn read(directory: &Path) -> Result<Self, StudentError> {
+        let json = directory.join("tokenizer.json");
+        let vocabulary = directory.join("vocab.txt");
+        if json.exists() {
+            let broken = |e: tokenizers::Error| problem(&json, format!("not a readable tokenizer: {e}"));
+            let tokenizer = Tokenizer::from_file(&json).map_err(broken)?;
+            Self::new(tokenizer).map_err(|what| problem(&json, what))
+        } else if vocabulary.exists() {
+            let text = std::fs::read_to_string(&vocabulary)
+                .map_err(|source| StudentError::Io { path: vocabulary.clone(), source })?;
+            let tokens: Vec<&str> = text.lines().map(str::trim_end).collect();
+            let lowercase = lowercases(&directory.join("tokenizer_config.json"))?;
+            Self::word_piece(&tokens, lowercase).map_err(|what| problem(&vocabulary, what))
+        } else {
+            Err(StudentError::NoTokenizer { path: directory.to_owned() })
+        }
+    }
+
+    /// A cased `WordPiece` tokeniser learned from the words of `sentences`, for a student from scratch; the same
+    /// sentences give the same vocabulary.
+    ///
+    /// # Panics
+    /// Never: the vocabulary it makes is one that it accepts.
+    #[must_use]
+    pub fn learn(sentences: &[Sentence], size: usize) -> Self {
+        let mut characters: Vec<char> = sentences.iter().flat_map(|s| s.text().chars()).collect();
+        characters.sort_unstable();
+        characters.dedup();
+        characters.retain(|c| !c.is_whitespace());
+        // The trainer numbers characters in the order of a randomly seeded hash map, and breaks ties between pairs by
+        // these numbers. Listing every character beforehand, as if it were special, makes the order ours.
+        let pieces = characters.iter().flat_map(|c| [c.to_string(), format!("##{c}")]);
+        let listed: Vec<AddedToken> = SPECIAL_TOKENS
+            .into_iter()
+            .map(str::to_owned)
+            .chain(pieces)
+            .map(|token| AddedToken::from(token, true))
+            .collect();
+        let mut trainer = WordPieceTrainer::builder()
+            .vocab_size(size.max(listed.len()))
+            .min_frequency(2)
+            .show_progress(false)
+            .special_tokens(listed)
+            .build();
+        let splitter = bert(WordPiece::default(), false);
+        let mut model = WordPiece::default();
+        trainer
+            .feed(sentences.iter().map(Sentence::text), |text| {
+                let mut text = text.into();
+                if let Some(normalizer) = splitter.get_normalizer() {
+                    tokenizers::Normalizer::normalize(normalizer, &mut text)?;
+                }
+                let mut text = tokenizers::PreTokenizedString::from(text);
+                if let Some(pre_tokenizer) = splitter.get_pre_tokenizer() {
+                    tokenizers::PreTokenizer::pre_tokenize(pre_tokenizer, &mut text)?;
+                }
+                let splits = text.get_splits(tokenizers::OffsetReferential::Original, tokenizers::OffsetType::Byte);
+                Ok(splits.into_iter().map(|(word, _, _)| word.to_owned()).collect())
+            })
+            .expect("BERT's splitting of text cannot fail: this is a bug");
+        trainer.train(&mut model).expect("counting pairs cannot fail: this is a bug");
+        let mut vocabulary: Vec<(String, u32)> = model.get_vocab().into_iter().collect();
+        vocabulary.sort_unstable_by_key(|(_, id)| *id);
+        let tokens: Vec<&str> = vocabulary.iter().map(|(token, _)| token.as_str()).collect();
+        Self::word_piece(&tokens, false).expect("a learned vocabulary has all special tokens: this is a bug")
+    }
+
+    fn word_piece(tokens: &[&str], lowercase: bool) -> Result<Self, String> {
+        let ids: AHashMap<String, u32> =
+            tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), id as u32)).collect();
+        let model = WordPiece::builder().vocab(ids).unk_token("[UNK]".into()).build();
+        let mut tokenizer = bert(model.map_err(|e| e.to_string())?, lowercase);
+        let id = |token: &str| {
+            tokenizer.token_to_id(token).map(|id| (token.to_owned(), id)).ok_or(format!("has no token {token}"))
+        };
+        let processing = BertProcessing::new(id("[SEP]")?, id("[CLS]")?);
+        tokenizer.with_post_processor(Some(processing));
+        let special = SPECIAL_TOKENS.map(|token| AddedToken::from(token, true));
+        // Only those that the vocabulary has: adding others would make ids that the encoder does not embed.
+        let known: Vec<AddedToken> = special.into_iter().filter(|t| tokens.contains(&t.content.as_str())).collect();
+        tokenizer.add_special_tokens(&known);
+        Self::new(tokenizer.into())
+    }
+
+    fn new(mut tokenizer: Tokenizer) -> Result<Self, String> {
+        // Files may ask for cutting and padding; here windows do the one and nothing does the other.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
+        let ids = |special| tokenizer.encode("a", special).map(|e| e.get_ids().to_vec()).map_err(|e| e.to_string());
+        let (bare, whole) = (ids(false)?, ids(true)?);
+        let start = whole.windows(bare.len().max(1)).position(|w| w == bare).unwrap_or(0);
+        let unknown = ["[UNK]", "<unk>"].iter().find_map(|token| tokenizer.token_to_id(token));
+        Ok(Self {
+            prefix: whole[..start].to_vec(),
+            suffix: whole[start + bare.len()..].to_vec(),
+            unknown: unknown.ok_or("has no token [UNK] for words that it cannot spell")?,
+            tokenizer,
+        })
+    }
+
+    /// The largest id that it can give.
+    #[must_use]
+    pub fn largest_id(&self) -> u32 {
+        self.tokenizer.get_vocab(true).into_values().max().unwrap_or(0)
+    }
+
+    /// The tokens in the order of their ids.
+    #[must_use]
+    pub fn vocabulary(&self) -> Vec<String> {
+        let mut tokens: Vec<(String, u32)> = self.tokenizer.get_vocab(true).into_iter().collect();
+        tokens.sort_unstable_by_key(|(_, id)| *id);
+        tokens.into_iter().map(|(token, _)| token).collect()
+    }
+
+    /// The content of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// If the tokeniser cannot be written down.
+    pub fn to_json(&self) -> Result<String, StudentError> {
+        self.tokenizer.to_string(true).map_err(|e| problem(Path::new("tokenizer.json"), e.to_string()))
+    }
+
+    /// The windows of every sentence, each of at most `max_length` sub-words with the special tokens.
+    ///
+    /// # Errors
+    /// If the tokeniser fails on a word; the word is named.
+    pub fn windows(&self, sentences: &[Sentence], max_length: usize) -> Result<Vec<Vec<Window>>, StudentError> {
+        // A word's sub-words do not depend on its neighbours, and texts repeat their words.
+        let mut known: HashMap<&str, Vec<u32>> = HashMap::new();
+        for word in sentences.iter().flat_map(Sentence::words) {
+            if !known.contains_key(word) {
+                known.insert(word, self.subwords(word)?);
+            }
+        }
+        let limit = max_length - self.prefix.len() - self.suffix.len();
+        Ok(sentences
+            .iter()
+            .map(|sentence| {
+                let words: Vec<&[u32]> =
+                    sentence.words().map(|w| &known[w][..known[w].len().min(limit)]).collect();
+                let lengths: Vec<usize> = words.iter().map(|w| w.len()).collect();
+                cut(&lengths, limit).into_iter().map(|cut| self.window(&words, cut)).collect()
+            })
+            .collect())
+    }
+
+    /// How many sub-words a window needs at the least: the special tokens and one word.
+    #[must_use]
+    pub fn shortest_window(&self) -> usize {
+        self.prefix.len() + self.suffix.len() + 1
+    }
+
+    fn subwords(&self, word: &str) -> Result<Vec<u32>, StudentError> {
+        let encoding = self
+            .tokenizer
+            .encode(vec![word], false)
+            .map_err(|e| problem(Path::new("tokenizer.json"), format!("fails on the word {word:?}: {e}")))?;
+        let ids = encoding.get_ids();
+        // A word of nothing but characters that normalisation removes still is a word with a label.
+        Ok(if ids.is_empty() { vec![self.unknown] } else { ids.to_vec() })
+    }
+
+    fn window(&self, words: &[&[u32]], cut: Cut) -> Window {
+        let mut ids = self.prefix.clone();
+        let mut rows = Vec::with_capacity(cut.owned.len());
+        for index in cut.seen {
+            if cut.owned.contains(&index) {
+                rows.push(ids.len());
+            }
+            ids.extend_from_slice(words[index]);
+        }
+        ids.extend_from_slice(&self.suffix);
+        Window { ids, words: cut.owned, rows }
+    }
+}
+
+fn problem(path: &Path, problem: String) -> StudentError {
+    StudentError::Tokenizer { path: path.to_owned(), problem }
+}
+
+/// Whether a `tokenizer_config.json` asks for lower-casing; BERT's default is yes.
+fn lowercases(path: &Path) -> Result<bool, StudentError> {
+    if !path.exists() {
+        return Ok(true);
+    }
+    let text = std::fs::read_to_string(path).map_err(|source| StudentError::Io { path: path.to_owned(), source })?;
+    let config: serde_json::Value =
+        serde_json::from_str(&text).map_err(|source| StudentError::Json { path: path.to_owned(), source })?;
+    Ok(config.get("do_lower_case").and_then(serde_json::Value::as_bool).unwrap_or(true))
+}
+
+type BertTokenizer = TokenizerImpl<
+    WordPiece,
+    BertNormalizer,
+    BertPreTokenizer,
+    BertProcessing,
+    tokenizers::decoders::wordpiece::WordPiece,
+>;
+
+/// BERT's text handling around a vocabulary.
+fn bert(model: WordPiece, lowercase: bool) -> BertTokenizer {
+    let mut tokenizer = TokenizerImpl::new(model);
+    tokenizer
+        .with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))
+        .with_pre_tokenizer(Some(BertPreTokenizer))
+        .with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()));
+    tokenizer
+}
+
+/// Which words a window sees and which of them it owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cut {
+    seen: Range<usize>,
+    owned: Range<usize>,
+}
+
+/// Cuts words of the given numbers of sub-words into windows of at most `limit` sub-words.
+fn cut(lengths: &[usize], limit: usize) -> Vec<Cut> {
+    let mut cuts: Vec<Cut> = Vec::new();
+    let mut start = 0;
+    loop {
+        let fits = |from: usize, most: usize| {
+            let sums = lengths[from..].iter().scan(0, |sum, n| {
+                *sum += n;
+                Some(*sum)
+            });
+            from + sums.take_while(|sum| *sum <= most).count()
+        };
+        let end = fits(start, limit);
+        // In the overlap, a word belongs to the window in which it is farther from the edge.
+        let border = cuts.last_mut().map_or(0, |last| {
+            let border = usize::midpoint(start, last.seen.end);
+            last.owned.end = border;
+            border
+        });
+        cuts.push(Cut { seen: start..end, owned: border..end });
+        if end == lengths.len() {
+            return cuts;
+        }
+        // The next window starts with the longest tail of this one that fills at most half of it.
+        let mut next = end;
+        let mut overlap = 0;
+        while next > start + 1 && overlap + lengths[next - 1] <= limit / 2 {
+            next -= 1;
+            overlap += lengths[next];
+        }
+        start = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_sentence_is_one_window() {
+        assert_eq!(cut(&[1, 2, 3], 6), [Cut { seen: 0..3, owned: 0..3 }]);
+        assert_eq!(cut(&[], 6), [Cut { seen: 0..0, owned: 0..0 }]);
+    }
+
+    #[test]
+    fn a_long_sentence_is_cut_with_overlap() {
+        let cuts = cut(&[1; 10], 4);
+        let expected = [(0..4, 0..3), (2..6, 3..5), (4..8, 5..7), (6..10, 7..10)];
+        assert_eq!(cuts, expected.map(|(seen, owned)| Cut { seen, owned }));
+    }
+
+    #[test]
+    fn every_word_is_owned_once_and_every_window_fits() {
+        let mut state = 7_u32;
+        for _ in 0..2000 {
+            let mut random = |n: u32| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                ((state >> 16) % n) as usize
+            };
+            let limit = 1 + random(20);
+            let lengths: Vec<usize> = (0..random(60)).map(|_| 1 + random(limit as u32)).collect();
+            let cuts = cut(&lengths, limit);
+            let mut next = 0;
+            for cut in &cuts {
+                assert_eq!(cut.owned.start, next, "{lengths:?} by {limit}: {cuts:?}");
+                assert!(cut.seen.start <= cut.owned.start && cut.owned.end <= cut.seen.end);
+                assert!(lengths[cut.seen.clone()].iter().sum::<usize>() <= limit);
+                next = cut.owned.end;
+            }
+            assert_eq!(next, lengths.len(), "{lengths:?} by {limit}: {cuts:?}");
+        }
+    }
+}

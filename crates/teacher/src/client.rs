@@ -1,0 +1,166 @@
+//! The seam between the job and whoever answers it: a request goes in, a response comes out.
+//!
+//! Constraint: a live job has hundreds of requests in flight, waits on timers and is layered at run time (recording
+//! around retrying around a rate limit around HTTP), while a replay must need no runtime at all. Decision: one method
+//! that returns a boxed future. It is dyn-compatible, so a layer is a struct that holds a `Box<dyn Client>` (or
+//! `Arc`), implements [`Client`] itself, and no generic parameter spreads through the crate; it names no runtime, so
+//! tokio stays with the HTTP clients and [`block_on`] is enough for a replay. Cost: one allocation per request, nothing
+//! beside a network round trip.
+//!
+//! ```
+//! use apprentice_teacher::{Answer, Client, ClientError, Message, Request, Response, Role, block_on};
+//!
+//! /// Says back what it was asked.
+//! struct Echo;
+//! impl Client for Echo {
+//!     fn complete<'a>(&'a self, request: &'a Request) -> Answer<'a> {
+//!         Box::pin(async { Ok(Response::new("echo-1", request.messages[0].content.clone())) })
+//!     }
+//! }
+//!
+//! let request = Request::new("m", vec![Message { role: Role::User, content: "17 words".into() }]);
+//! assert_eq!(block_on(Echo.complete(&request)).unwrap().text, "17 words");
+//! ```
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::Completion;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Standing instructions.
+    System,
+    /// The one who asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One turn of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// One question to a teacher.
+///
+/// `model` and `messages` (and whatever parameters join them) are what is sent, and alone decide whether two requests
+/// are the same. `id`, `strategy` and `sentence` say what it is about; they are for recording and replaying, and are
+/// never sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Request {
+    /// The model that is asked.
+    pub model: Arc<str>,
+    /// The chat so far.
+    pub messages: Vec<Message>,
+    /// The sentence's id.
+    pub id: String,
+    /// The name of the prompt strategy.
+    pub strategy: Arc<str>,
+    /// The sentence's text.
+    pub sentence: String,
+}
+
+impl Request {
+    /// A request about nothing in particular.
+    #[must_use]
+    pub fn new(model: impl Into<Arc<str>>, messages: Vec<Message>) -> Self {
+        Self { model: model.into(), messages, id: String::new(), strategy: "".into(), sentence: String::new() }
+    }
+
+    /// The same request, about this sentence under this strategy.
+    #[must_use]
+    pub fn about(mut self, id: impl Into<String>, strategy: impl Into<Arc<str>>, sentence: impl Into<String>) -> Self {
+        self.id = id.into();
+        self.strategy = strategy.into();
+        self.sentence = sentence.into();
+        self
+    }
+
+    /// What to keep once `response` has come.
+    #[must_use]
+    pub fn completed(&self, response: Response) -> Completion {
+        Completion {
+            id: self.id.clone(),
+            strategy: self.strategy.clone(),
+            model: response.model,
+            sentence: self.sentence.clone(),
+            text: response.text,
+        }
+    }
+}
+
+/// What a teacher answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Response {
+    /// The model that answered, by its own word.
+    pub model: Arc<str>,
+    /// The raw text.
+    pub text: String,
+}
+
+impl Response {
+    /// A response of this text by this model.
+    #[must_use]
+    pub fn new(model: impl Into<Arc<str>>, text: impl Into<String>) -> Self {
+        Self { model: model.into(), text: text.into() }
+    }
+}
+
+/// Why there is no response. Live clients will add what can be tried again and what must stop the job.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// A replay that does not hold the answer.
+    #[error(
+        "{file}: no completion of sentence {id} under strategy {strategy}; record one, or leave the sentence out of the input"
+    )]
+    NotRecorded {
+        /// The transcript.
+        file: Arc<str>,
+        /// The sentence.
+        id: String,
+        /// The strategy.
+        strategy: Arc<str>,
+    },
+}
+
+/// A response to come.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response, ClientError>> + Send + 'a>>;
+
+/// Something that answers requests: a live endpoint, a recording, or a layer around another client.
+pub trait Client: Send + Sync {
+    /// Answers one request. Many may be in flight at a time; nothing happens before the future is polled.
+    fn complete<'a>(&'a self, request: &'a Request) -> Answer<'a>;
+}
+
+/// Waits on this thread until `future` is done: enough for a replay or a test, where no runtime is wanted.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

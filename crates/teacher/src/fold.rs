@@ -1,0 +1,135 @@
+//! Text made comparable, with a way back: each folded character knows the bytes of the original it came from.
+//!
+//! Folding is Unicode NFKC, then case folding (`upper` then `lower`, so that `ß` meets `SS` and a final `ς` meets `Σ`).
+//! It works cluster by cluster, a cluster being a character and the combining marks behind it, because only within one
+//! can characters compose or expand: `ﬁ` gives `f i`, `e` + U+0301 gives `é`. A match therefore starts and ends at
+//! cluster edges, and its bytes are those of whole clusters.
+
+use std::ops::Range;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::{canonical_combining_class, decompose_compatible, is_combining_mark};
+
+/// A folded character.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Folded {
+    char: char,
+    /// The bytes of its cluster in the original.
+    cluster: Range<usize>,
+}
+
+/// A text's folded characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folding(Vec<Folded>);
+
+impl Folding {
+    /// Every character of `text`, folded.
+    pub(crate) fn new(text: &str) -> Self {
+        let mut folded = Vec::with_capacity(text.len());
+        for cluster in clusters(text) {
+            let composed = text[cluster.clone()].nfkc();
+            let chars = composed.flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+            folded.extend(chars.map(|char| Folded { char, cluster: cluster.clone() }));
+        }
+        Self(folded)
+    }
+
+    /// The same without white space and punctuation.
+    pub(crate) fn skeleton(&self) -> Self {
+        Self(self.0.iter().filter(|f| !is_ignorable(f.char)).cloned().collect())
+    }
+
+    /// The bytes in this text of every place where `needle` occurs, in order; places may overlap.
+    pub(crate) fn find(&self, needle: &Self) -> Vec<Range<usize>> {
+        let (text, len) = (&self.0, needle.0.len());
+        if len == 0 || len > text.len() {
+            return Vec::new();
+        }
+        (0..=text.len() - len)
+            .filter(|&at| text[at..at + len].iter().zip(&needle.0).all(|(a, b)| a.char == b.char))
+            .filter(|&at| at == 0 || text[at - 1].cluster != text[at].cluster)
+            .filter(|&at| at + len == text.len() || text[at + len].cluster != text[at + len - 1].cluster)
+            .map(|at| text[at].cluster.start..text[at + len - 1].cluster.end)
+            .collect()
+    }
+}
+
+/// The byte ranges of a character and what may compose with it: they follow each other and cover `text`.
+fn clusters(text: &str) -> Vec<Range<usize>> {
+    let mut clusters: Vec<Range<usize>> = Vec::new();
+    for (start, char) in text.char_indices() {
+        let end = start + char.len_utf8();
+        match clusters.last_mut() {
+            Some(last) if joins_previous(char) => last.end = end,
+            _ => clusters.push(start..end),
+        }
+    }
+    clusters
+}
+
+/// Whether a character composes with, or is re-ordered among, those before it.
+fn joins_previous(char: char) -> bool {
+    let mut first = None;
+    decompose_compatible(char, |c| {
+        first.get_or_insert(c);
+    });
+    let first = first.unwrap_or(char);
+    // Vowels and final consonants of Hangul written letter by letter compose although they are no marks.
+    is_combining_mark(first) || canonical_combining_class(first) != 0 || matches!(first, '\u{1160}'..='\u{11ff}')
+}
+
+/// Whether a character is part of a word, so that a name that ends beside it ends inside a word.
+pub(crate) fn is_word(char: char) -> bool {
+    char.is_alphanumeric() || is_combining_mark(char)
+}
+
+/// White space, punctuation and invisible characters: what fuzzy matching overlooks. Symbols (`+`, `$`, emoji) count,
+/// or `C++` would be found in every `C`.
+pub(crate) fn is_ignorable(char: char) -> bool {
+    match char {
+        '$' | '+' | '<' | '=' | '>' | '^' | '|' | '~' => false,
+        _ if char.is_ascii_punctuation() || char.is_whitespace() || char.is_control() => true,
+        '¡' | '§' | '«' | '¶' | '·' | '»' | '¿' | '´' | '\u{ad}' | '\u{feff}' => true,
+        // General punctuation: zero-width characters, dashes, quotes, bullets; without the fraction slash's kin of
+        // operators, which are symbols.
+        '\u{200b}'..='\u{205e}' | '\u{2060}'..='\u{206f}' => !matches!(char, '\u{2044}' | '\u{2052}'),
+        // CJK brackets, commas and full stops, and the dot between the parts of a foreign name.
+        '\u{3001}'..='\u{3003}' | '\u{3008}'..='\u{3011}' | '\u{3014}'..='\u{301f}' | '\u{30fb}' => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(text: &str, needle: &str) -> Vec<Range<usize>> {
+        Folding::new(text).find(&Folding::new(needle))
+    }
+
+    #[test]
+    fn bytes_survive_characters_that_grow_shrink_and_compose() {
+        assert_eq!(find("Groß GROSS", "gross"), [0..5, 6..11]);
+        assert_eq!(find("ﬁnal Final", "final"), [0..6, 7..12]);
+        assert_eq!(find("İzmir x", "i\u{307}zmir"), [0..6]);
+        assert_eq!(find("Cafe\u{301} 😀 CAFÉ", "café"), [0..6, 12..17]);
+        assert_eq!(find("ＥＵ and EU", "eu"), [0..6, 11..13]);
+        assert_eq!(find("\u{1112}\u{1161}\u{11ab}", "한"), [0..9]);
+        assert_eq!(find("ΟΔΥΣΣΕΥΣ", "οδυσσευς"), [0..16]);
+    }
+
+    #[test]
+    fn half_a_ligature_or_a_letter_without_its_accent_is_no_match() {
+        assert!(find("ﬁ", "f").is_empty());
+        assert!(find("e\u{301}", "e").is_empty());
+    }
+
+    #[test]
+    fn a_skeleton_has_no_punctuation_but_keeps_symbols() {
+        let find = |text: &str, needle| Folding::new(text).skeleton().find(&Folding::new(needle).skeleton());
+        assert_eq!(find("the U.S. won", "US"), [4..7]);
+        assert_eq!(find("People ’s Daily", "People's Daily"), [0..17]);
+        assert!(find("C", "C++").is_empty());
+        assert!(find("a", "...").is_empty());
+    }
+}

@@ -1,0 +1,207 @@
+use std::sync::Arc;
+
+use apprentice_core::{Sentence, Span};
+use apprentice_teacher::{Alignment, Outcome, Status, align, default_labels};
+use proptest::prelude::*;
+
+use crate::{mention, sentence};
+
+/// Aligns LOC mentions, and tells of each where it went: `exact`, `folded` or `fuzzy`, `+` if widened, and its tokens.
+fn places(sentence: &Sentence, mentions: &[&str]) -> Vec<String> {
+    let mentions: Vec<_> = mentions.iter().map(|text| mention(text, "LOC")).collect();
+    let outcomes = align(sentence, &mentions, &default_labels()).outcomes;
+    let tell = |outcome| match outcome {
+        Outcome::Placed { span, status, widened } => {
+            let status = match status {
+                Status::Exact => "exact",
+                Status::Folded => "folded",
+                Status::Fuzzy => "fuzzy",
+            };
+            format!("{status}{} {}..{}", if widened { "+" } else { "" }, span.start(), span.end())
+        }
+        Outcome::Missing => "missing".to_owned(),
+        Outcome::Overlap { span, .. } => format!("overlap {}..{}", span.start(), span.end()),
+        Outcome::UnknownType => "unknown".to_owned(),
+    };
+    outcomes.into_iter().map(tell).collect()
+}
+
+#[track_caller]
+fn check(text: &str, expected: &[(&str, &str)]) {
+    let (mentions, outcomes): (Vec<_>, Vec<_>) = expected.iter().copied().unzip();
+    assert_eq!(places(&sentence("s1", text), &mentions), outcomes, "{text}");
+}
+
+#[test]
+fn repeated_mentions_go_to_successive_places() {
+    check("Rome beat Rome , Rome said", &[("Rome", "exact 0..1"), ("Rome", "exact 2..3"), ("Rome", "exact 4..5")]);
+    check("Rome beat Rome", &[("Rome", "exact 0..1"), ("Rome", "exact 2..3"), ("Rome", "overlap 0..1")]);
+    check("New York New York", &[("New York", "exact 0..2"), ("New York", "exact 2..4")]);
+}
+
+#[test]
+fn mentions_out_of_order_are_found() {
+    check("Rome beat Oslo and Lima", &[("Lima", "exact 4..5"), ("Rome", "exact 0..1"), ("Oslo", "exact 2..3")]);
+    check("Rome and Rome", &[("and", "exact 1..2"), ("Rome", "exact 2..3"), ("Rome", "exact 0..1")]);
+}
+
+#[test]
+fn whole_tokens_come_before_parts_of_longer_ones() {
+    check("the USA and the US", &[("US", "exact 4..5")]);
+    check("a Roman in Oman", &[("Oman", "exact 3..4")]);
+    check("Roman", &[("oman", "exact+ 0..1"), ("Oman", "missing")]);
+    check("Oman beat Omani", &[("Oman", "exact 0..1"), ("Oman", "overlap 0..1")]);
+    check("Omanis left OMAN", &[("Oman", "folded 2..3")]);
+    check("US-led and US", &[("US", "exact 2..3"), ("US", "exact+ 0..1")]);
+}
+
+#[test]
+fn an_edge_inside_a_token_widens_to_the_token() {
+    check("AOL's profit", &[("AOL", "exact+ 0..1")]);
+    check("the pro-German vote", &[("German", "exact+ 1..2")]);
+    check("two Germans left", &[("German", "exact+ 1..2")]);
+    check("in New York-based firms", &[("New York", "exact+ 1..3")]);
+    check("Athens-Thessaloniki", &[("Athens", "exact+ 0..1"), ("Thessaloniki", "overlap 0..1")]);
+}
+
+#[test]
+fn unicode_form_and_case_are_folded() {
+    check("in CAFE\u{301} ROYAL now", &[("Café Royal", "folded 1..3")]);
+    check("Straße , STRASSE", &[("strasse", "folded 0..1"), ("Strasse", "folded 2..3")]);
+    check("\u{fb01}rst İzmir", &[("First", "folded 0..1"), ("i\u{307}zmir", "folded 1..2")]);
+    check("😀😀 ＩＢＭ 👩‍👩‍👧 Évora", &[("IBM", "folded 1..2"), ("ÉVORA", "folded 3..4")]);
+    check("Andre\u{301}", &[("Andre", "exact+ 0..1")]);
+}
+
+#[test]
+fn white_space_and_punctuation_are_overlooked_last() {
+    check("the People 's Daily said", &[("People's Daily", "fuzzy 1..4")]);
+    check("in the U.S. today", &[("US", "fuzzy 2..3")]);
+    check("Saint - Denis won", &[("Saint–Denis", "fuzzy 0..3")]);
+    check("in Rome , now", &[(" Rome,", "fuzzy 1..2")]);
+    check("bar test", &[("art", "missing")]);
+    check("Russia won", &[("US", "missing")]);
+    check("C lost", &[("C++", "missing"), ("", "missing"), ("…", "missing")]);
+}
+
+#[test]
+fn a_mention_of_unknown_type_is_in_nobodys_way() {
+    let sentence = sentence("s1", "Bank of Rome , Rome");
+    let mentions = [mention("Bank of Rome", "FIRM"), mention("Rome", "LOC"), mention("Rome", "ORG")];
+    let Alignment { entities, outcomes } = align(&sentence, &mentions, &default_labels());
+    assert_eq!(outcomes[0], Outcome::UnknownType);
+    let found: Vec<_> = entities.iter().map(|e| (e.span.start(), &*e.label)).collect();
+    assert_eq!(found, [(2, "ORG"), (4, "LOC")]);
+}
+
+#[test]
+fn text_that_no_token_covers_is_not_claimed() {
+    let tokens = [(1, 5), (8, 12)].map(|(start, end)| Span::new(start, end).unwrap()).into();
+    let sentence = Sentence::new("s1", "(Rome), Oslo!", tokens).unwrap();
+    assert_eq!(
+        places(&sentence, &["(Rome)", "Oslo!", "Rome), Oslo", ","]),
+        ["fuzzy 0..1", "fuzzy 1..2", "overlap 0..2", "missing"]
+    );
+    assert_eq!(places(&Sentence::from_words("s1", [""; 0]), &["Rome", ""]), ["missing", "missing"]);
+}
+
+/// Words that share parts, differ by form, or grow and shrink when folded.
+const WORDS: [&str; 24] = [
+    "Rome",
+    "ROME",
+    "Roman",
+    "Oman",
+    "US",
+    "USA",
+    "U.S.",
+    "us",
+    "U",
+    "S",
+    "AOL's",
+    "AOL",
+    "'s",
+    "Straße",
+    "STRASSE",
+    "ﬁn",
+    "İ",
+    "i\u{307}",
+    "e\u{301}",
+    "é",
+    "😀",
+    "👩‍👧",
+    "-",
+    "ＥＵ",
+];
+
+fn texts() -> impl proptest::strategy::Strategy<Value = Vec<String>> {
+    let word = prop_oneof![
+        6 => prop::sample::select(WORDS.as_slice()).prop_map(str::to_owned),
+        1 => "\\PC{1,4}",
+    ];
+    prop::collection::vec(word, 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6000))]
+
+    #[test]
+    fn entities_lie_in_the_sentence_apart_and_as_they_were_claimed(
+        words in texts(),
+        claims in prop::collection::vec((any::<prop::sample::Index>(), 1usize..4, 0usize..3, 0usize..3, 0usize..6), 0..10),
+        others in texts(),
+    ) {
+        let sentence = Sentence::from_words("s1", &words);
+        let text: Vec<char> = sentence.text().chars().collect();
+        // Claims are pieces of the sentence, cut anywhere, some written otherwise, some from elsewhere.
+        let mentions: Vec<_> = claims.iter().map(|&(at, len, cut, form, label)| {
+            let start = at.index(text.len().max(1));
+            let piece: String = text.iter().skip(start).take(len * 3 + cut).collect();
+            let piece = match form {
+                0 => piece,
+                1 => piece.to_uppercase(),
+                _ => others[at.index(others.len())].clone(),
+            };
+            mention(&piece, ["PER", "LOC", "ORG", "MISC", "DATE", "LOC"][label])
+        }).collect();
+        let labels = default_labels();
+        let alignment = align(&sentence, &mentions, &labels);
+
+        prop_assert_eq!(alignment.outcomes.len(), mentions.len());
+        let mut placed = Vec::new();
+        for (mention, outcome) in mentions.iter().zip(&alignment.outcomes) {
+            let known = labels.iter().any(|label| **label == mention.label);
+            prop_assert_eq!(*outcome == Outcome::UnknownType, !known);
+            if let Outcome::Placed { span, status, widened } = *outcome {
+                placed.push((span, mention.label.clone()));
+                if status == Status::Exact && widened {
+                    prop_assert!(sentence.surface(span).contains(&mention.text));
+                    prop_assert_ne!(sentence.surface(span), &mention.text);
+                } else if status == Status::Exact {
+                    prop_assert_eq!(sentence.surface(span), &mention.text);
+                }
+            }
+        }
+        placed.sort();
+        let entities: Vec<_> = alignment.entities.iter().map(|e| (e.span, e.label.to_string())).collect();
+        prop_assert_eq!(entities, placed);
+        // The constructor checks that entities lie within the tokens and apart.
+        let checked = sentence.with_entities(alignment.entities, apprentice_core::Provenance::Original);
+        prop_assert!(checked.is_ok(), "{:?}", checked);
+    }
+
+    #[test]
+    fn what_a_sentence_holds_is_found_where_it_is(words in texts(), cuts in prop::collection::vec(any::<bool>(), 12)) {
+        // Every word a mention of its own, or none: as a perfect teacher would list them.
+        let sentence = Sentence::from_words("s1", &words);
+        let claimed: Vec<usize> = (0..sentence.tokens().len()).filter(|&i| cuts[i]).collect();
+        let distinct = claimed.iter().all(|&i| {
+            let word = sentence.word(i).trim();
+            word.len() == sentence.word(i).len() && sentence.text().matches(word).count() == 1
+        });
+        prop_assume!(distinct);
+        let mentions: Vec<_> = claimed.iter().map(|&i| mention(sentence.word(i), "LOC")).collect();
+        let labels: [Arc<str>; 1] = ["LOC".into()];
+        let starts: Vec<_> = align(&sentence, &mentions, &labels).entities.iter().map(|e| e.span.start()).collect();
+        prop_assert_eq!(starts, claimed);
+    }
+}

@@ -1,0 +1,20 @@
+//! What the crate promises, seen from outside.
+
+mod align;
+mod annotate;
+mod parse;
+mod prompt;
+mod recorded;
+mod transcript;
+
+use apprentice_core::Sentence;
+use apprentice_teacher::Mention;
+
+/// A sentence whose tokens are what stands between the blanks of `text`.
+fn sentence(id: &str, text: &str) -> Sentence {
+    Sentence::from_words(id, text.split(' '))
+}
+
+fn mention(text: &str, label: &str) -> Mention {
+    Mention { text: text.to_owned(), label: label.to_owned() }
+}

@@ -144,6 +144,10 @@ fn install(new: TempDir, target: &Path) -> io::Result<()> {
         // The temporary name now has the old content.
         return new.close();
     }
+    replace_in_two_steps(new, target)
+}
+
+fn replace_in_two_steps(new: TempDir, target: &Path) -> io::Result<()> {
     let old = neighbour(0o777).tempdir_in(parent(target))?;
     let aside = old.path().join("old");
     fs::rename(target, &aside)?;
@@ -171,7 +175,7 @@ fn exchange(_: &Path, _: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A hidden neighbour's name, with the permissions that the system's mask leaves of `mode`: an output is for others too.
+/// Makes hidden neighbours with the permissions that the system's mask leaves of `mode`: an output is for others too.
 fn neighbour(mode: u32) -> Builder<'static, 'static> {
     let mut builder = Builder::new();
     builder.prefix(".apprentice-").suffix(".tmp");
@@ -209,4 +213,22 @@ fn sync_tree(directory: &Path) -> io::Result<()> {
 /// Makes names durable, where directories can be opened as files.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_steps_do_what_one_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("model");
+        fs::create_dir_all(target.join("old")).unwrap();
+        let new = neighbour(0o777).tempdir_in(dir.path()).unwrap();
+        fs::create_dir(new.path().join("new")).unwrap();
+        replace_in_two_steps(new, &target).unwrap();
+        let names = |path: &Path| fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
+        assert_eq!(names(&target), ["new"]);
+        assert_eq!(names(dir.path()), ["model"]);
+    }
 }

@@ -1,8 +1,8 @@
 //! Learning-rate schedules: pure functions of the step.
 //!
-//! The convention is that of transformers' `get_linear_schedule_with_warmup`: steps count from 0, and `factor(0)` scales
-//! the first update. With warm-up that first factor is 0, and the full rate is reached at step `warmup_steps`; a linear
-//! decay would reach 0 at step `total`, one past the last update.
+//! The convention is that of `get_linear_schedule_with_warmup` in transformers: steps count from 0, and `factor(0)`
+//! scales the first update. With warm-up that first factor is 0, and the full rate is reached at step `warmup_steps`; a
+//! linear decay would reach 0 at step `total`, one past the last update.
 
 use serde::{Deserialize, Serialize};
 

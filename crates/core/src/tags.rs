@@ -199,9 +199,9 @@ pub fn decode_lenient(tags: &[Tag]) -> Vec<Entity> {
 
 /// The entities by the rule of seqeval's `mode="strict"`: what does not start as the scheme has it is no entity.
 ///
-/// This follows seqeval to the letter, which for IOB1 has two surprises. The token that wrongly carries `B-` is
-/// skipped and an `I-` after it starts an entity, whatever its type: `B-PER I-PER` is one PER at `1..2`. And an entity of one token that
-/// starts with `B-` is lost if a `B-` of another type follows: `I-PER B-PER B-LOC` has only the first PER.
+/// This follows seqeval to the letter, which for IOB1 has two surprises. A token that wrongly carries `B-` is skipped,
+/// and an `I-` after it starts an entity, whatever its type: `B-PER I-PER` is one PER at `1..2`. And an entity of a
+/// single token with `B-` is lost if a `B-` of another type follows: `I-PER B-PER B-LOC` has only the first PER.
 #[must_use]
 pub fn decode_strict(tags: &[Tag], scheme: Scheme) -> Vec<Entity> {
     let mut entities = Vec::new();

@@ -167,6 +167,9 @@ impl Annotator {
     }
 
     /// `sentence` with the entities of `completion`, or nothing if that cannot be read; counted either way.
+    ///
+    /// # Panics
+    /// Only by a bug in the alignment.
     pub fn annotate(&mut self, sentence: &Sentence, completion: &Completion) -> Option<Sentence> {
         self.report.sentences += 1;
         let mentions = match parse(&completion.text) {

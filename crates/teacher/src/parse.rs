@@ -158,9 +158,17 @@ fn scan(text: &str, (start, end): (usize, usize), best: &mut Found) {
                     *best = Found::Other(object);
                 }
             }
-            Some(Err(error)) if !broken_here && !matches!(best, Found::Answer(_)) => {
-                broken_here = true;
-                *best = Found::Broken { at: brace + error_offset(rest, &error), reason: bare_reason(&error) };
+            Some(Err(error)) => {
+                let (breaks, reason) = (brace + error_offset(rest, &error), bare_reason(&error));
+                // What is nested beyond the parser's limit (128) is no answer, and starting again at each of its levels
+                // would take the parser's limit times as long.
+                if reason == "recursion limit exceeded" {
+                    at = at.max(breaks);
+                }
+                if !broken_here && !matches!(best, Found::Answer(_)) {
+                    broken_here = true;
+                    *best = Found::Broken { at: breaks, reason };
+                }
             }
             _ => {}
         }

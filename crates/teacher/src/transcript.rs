@@ -214,7 +214,8 @@ impl Transcript {
     /// The names of the strategies, sorted.
     #[must_use]
     pub fn strategies(&self) -> Vec<String> {
-        self.places.keys().map(|s| s.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
+        let names: BTreeSet<&Arc<str>> = self.places.keys().collect();
+        names.into_iter().map(ToString::to_string).collect()
     }
 
     /// The completion of this sentence under this strategy.

@@ -266,7 +266,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The id, if the line is an id comment. A token that looks like one stands in a line with a tab, as it contains blanks.
+/// The id, if the line is an id comment. A token that looks like one contains blanks, so that its line has a tab.
 fn id_comment(line: &str) -> Option<&str> {
     let id = line.strip_prefix(ID)?.trim_matches(' ');
     (!id.is_empty() && !line.contains('\t')).then_some(id)

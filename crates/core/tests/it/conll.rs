@@ -13,15 +13,15 @@ fn parse(text: &str) -> Corpus {
     conll::parse(Path::new("news.conll"), text.as_bytes(), &Options::default()).unwrap()
 }
 
-fn problem_with(bytes: impl AsRef<[u8]>, options: &Options) -> (usize, LineProblem) {
-    match conll::parse(Path::new("news.conll"), bytes.as_ref(), options).unwrap_err() {
+fn problem_with(bytes: impl AsRef<[u8]>, options: Options) -> (usize, LineProblem) {
+    match conll::parse(Path::new("news.conll"), bytes.as_ref(), &options).unwrap_err() {
         CorpusError::Line { line, problem, .. } => (line, problem),
         other => panic!("{other}"),
     }
 }
 
 fn problem(bytes: impl AsRef<[u8]>) -> (usize, LineProblem) {
-    problem_with(bytes, &Options::default())
+    problem_with(bytes, Options::default())
 }
 
 fn words(sentence: &Sentence) -> Vec<&str> {
@@ -131,7 +131,7 @@ fn bad_input_is_named() {
 
 #[test]
 fn a_scheme_that_is_asked_for_must_be_kept() {
-    let message = |text: &str, scheme| problem_with(text, &Options::strict(scheme)).1.to_string();
+    let message = |text: &str, scheme| problem_with(text, Options::strict(scheme)).1.to_string();
     assert_eq!(
         message("Ann I-PER\n", Scheme::Iob2),
         "tag `I-PER` after no entity: IOB2 has I- only inside an entity of the same type; correct the tag, or read the \
@@ -201,6 +201,10 @@ fn sentence(id: usize) -> impl Strategy<Value = Sentence> {
     })
 }
 
+fn byte() -> impl Strategy<Value = u8> {
+    prop_oneof![Just(b' '), Just(b'\n'), Just(b'#'), any::<u8>()]
+}
+
 proptest! {
     #[test]
     fn reading_gives_what_was_written(
@@ -221,7 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(prop_oneof![Just(b' '), Just(b'\n'), Just(b'#'), any::<u8>()], 0..40)) {
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(byte(), 0..40)) {
         let _ = conll::parse(Path::new("x"), &bytes, &Options::unlabelled());
         let _ = conll::parse(Path::new("x"), &bytes, &Options::default());
     }

@@ -1,5 +1,8 @@
 //! Integration tests of `apprentice-core`, in one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic in its helpers too")]
+#![expect(clippy::single_range_in_vec_init, reason = "stages are ranges, also where there is one")]
+
 mod conll;
 mod files;
 mod published;

@@ -8,6 +8,7 @@ use std::{
 use apprentice_core::{Scheme, Sentence, Verdict, corpus::conll};
 
 /// A file of the project's shared data, or `None` with a message.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
     if path.exists() {

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use apprentice_core::{Provenance, corpus::text, corpus::text::tokenize};
+use apprentice_core::{Provenance, Sentence, corpus::text, corpus::text::tokenize};
 use proptest::prelude::*;
 
 #[test]
@@ -60,7 +60,7 @@ fn letters_keep_their_combining_marks() {
 #[test]
 fn lines_are_sentences_named_by_their_number() {
     let corpus = text::parse(Path::new("dir/news.txt"), "\u{feff}Ann won.\r\n \r\n\nIn Rome".as_bytes()).unwrap();
-    let ids: Vec<&str> = corpus.sentences.iter().map(|s| s.id()).collect();
+    let ids: Vec<&str> = corpus.sentences.iter().map(Sentence::id).collect();
     assert_eq!(ids, ["news-00001", "news-00004"]);
     assert_eq!(corpus.sentences[0].text(), "Ann won.");
     assert_eq!(corpus.sentences[0].provenance(), &Provenance::Unlabelled);

@@ -191,14 +191,13 @@ proptest! {
 
     #[test]
     fn what_a_sentence_holds_is_found_where_it_is(words in texts(), cuts in prop::collection::vec(any::<bool>(), 12)) {
-        // Every word a mention of its own, or none: as a perfect teacher would list them.
+        // Some of the words that occur once, in order: as a perfect teacher would list them.
         let sentence = Sentence::from_words("s1", &words);
-        let claimed: Vec<usize> = (0..sentence.tokens().len()).filter(|&i| cuts[i]).collect();
-        let distinct = claimed.iter().all(|&i| {
-            let word = sentence.word(i).trim();
-            word.len() == sentence.word(i).len() && sentence.text().matches(word).count() == 1
-        });
-        prop_assume!(distinct);
+        let once = |i: usize| {
+            let word = sentence.word(i);
+            word.trim() == word && sentence.text().matches(word).count() == 1
+        };
+        let claimed: Vec<usize> = (0..sentence.tokens().len()).filter(|&i| cuts[i] && once(i)).collect();
         let mentions: Vec<_> = claimed.iter().map(|&i| mention(sentence.word(i), "LOC")).collect();
         let labels: [Arc<str>; 1] = ["LOC".into()];
         let starts: Vec<_> = align(&sentence, &mentions, &labels).entities.iter().map(|e| e.span.start()).collect();

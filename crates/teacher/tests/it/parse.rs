@@ -136,3 +136,9 @@ proptest! {
         prop_assert_eq!(parse(&format!("{before}\nAnswer: {object}")).unwrap().mentions, mentions);
     }
 }
+
+#[test]
+fn an_answer_behind_something_nested_too_deep_is_still_found() {
+    let deep = format!("{}{}", r#"{"a":"#.repeat(1000), "}".repeat(1000));
+    assert_eq!(names(&format!("{deep}\n{ROME}")), ["Rome"]);
+}

@@ -2,11 +2,13 @@
 //!
 //! The material is not part of the repository; where it is absent, these tests say so and pass.
 
+#![expect(clippy::print_stdout, reason = "the figures are what these tests are for")]
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use apprentice_core::corpus::conll;
+use apprentice_core::corpus::{conll, text};
 use apprentice_core::{Entity, Sentence, metrics};
 use apprentice_teacher::{Annotation, Transcript, Unused, annotate, default_labels};
 
@@ -72,4 +74,20 @@ fn newsroom_completions_score_near_one() {
         let (_, [_, _, f1]) = score(&shared, name, &gold);
         assert!(f1 >= least, "{name}: {f1}");
     }
+}
+
+#[test]
+fn mentions_in_running_text_are_found_exactly() {
+    let Some(shared) = shared() else { return };
+    let transcript = transcript(&shared, "bbc.cot.jsonl");
+    let sentences: Vec<_> = transcript
+        .completions()
+        .iter()
+        .map(|c| Sentence::new(&c.id, &c.sentence, text::tokenize(&c.sentence)).expect("tokens in order"))
+        .collect();
+    let completions = transcript.check(&sentences, Unused::Refuse).unwrap_or_else(|e| panic!("{e}"));
+    let report = annotate(&sentences, completions, &default_labels()).report;
+    println!("bbc.cot.jsonl: {}", serde_json::to_string(&report).expect("a plain report"));
+    assert_eq!((report.done, report.missing.count, report.folded + report.fuzzy), (1000, 0, 0));
+    assert!(report.widened * 20 < report.mentions, "{} of {} widened", report.widened, report.mentions);
 }

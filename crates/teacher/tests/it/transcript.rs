@@ -42,7 +42,8 @@ fn a_broken_line_is_named_with_what_was_expected() {
     }
     let latin1 = Transcript::read(&b"{}\n\xe9\n"[3..], "t.jsonl").unwrap_err();
     assert!(matches!(latin1, TranscriptError::Read { line: 1, .. }), "{latin1:?}");
-    let torn = BufReader::new(line("a", "cot", "A .").as_bytes().chain(Torn)).lines_read();
+    let first = line("a", "cot", "A .");
+    let torn = Transcript::read(BufReader::new(first.as_bytes().chain(Torn)), "t.jsonl");
     assert!(matches!(torn, Err(TranscriptError::Read { line: 2, .. })), "{torn:?}");
 }
 
@@ -52,16 +53,6 @@ struct Torn;
 impl Read for Torn {
     fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
         Err(std::io::Error::other("bad sector"))
-    }
-}
-
-trait LinesRead {
-    fn lines_read(self) -> Result<Transcript, TranscriptError>;
-}
-
-impl<R: Read> LinesRead for BufReader<R> {
-    fn lines_read(self) -> Result<Transcript, TranscriptError> {
-        Transcript::read(self, "t.jsonl")
     }
 }
 

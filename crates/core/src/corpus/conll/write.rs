@@ -66,9 +66,9 @@ impl From<WriteError> for io::Error {
 
 /// Writes sentences as IOB2 in two columns, each with its id.
 ///
-/// A blank separates the columns, or a tab where the token contains a blank. `-DOCSTART- O` stands wherever the document
-/// changes; numbers of documents are not written, but counted anew on reading. What is read again has the same ids, tokens
-/// and entities; the text between the tokens becomes single blanks, and who labelled them is not kept.
+/// A blank separates the columns, or a tab where the token contains a blank. `-DOCSTART- O` stands wherever the
+/// document changes; numbers of documents are not written, but counted anew on reading. What is read again has the same
+/// ids, tokens and entities; the text between the tokens becomes single blanks, and who labelled them is not kept.
 ///
 /// ```
 /// use apprentice_core::{Entity, Provenance, Sentence, Span, corpus::conll};

@@ -1,0 +1,154 @@
+//! `annotate`: sentences in, distilled data out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use apprentice_core::{Sentence, corpus::conll};
+use apprentice_teacher::{
+    Annotation, Annotator, Client, Prompt, Replay, Report, Strategy, Transcript, Unused, block_on, default_labels,
+};
+use clap::Args as ClapArgs;
+use serde::{Deserialize, Serialize};
+
+use crate::{inputs, output, progress::Progress, settings};
+
+#[derive(ClapArgs)]
+pub struct Args {
+    #[command(flatten)]
+    flags: Flags,
+    /// TOML file with the same settings; flags override it.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Write what could be annotated even if some completions cannot be used.
+    #[arg(long)]
+    skip_failed: bool,
+    /// Replace an output that exists.
+    #[arg(long)]
+    overwrite: bool,
+    /// Print the account as JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(ClapArgs, Serialize)]
+struct Flags {
+    /// Where answers come from: `replay:FILE`, recorded completions in JSON lines.
+    #[arg(long)]
+    provider: Option<String>,
+    /// The sentences: a file of columns (a tag column is ignored) or a `.txt` file, one sentence a line.
+    #[arg(long)]
+    input: Option<PathBuf>,
+    /// `standard`, `cot`, or a file with a template of your own; only needed if the transcript holds several.
+    #[arg(long)]
+    strategy: Option<String>,
+    /// The file of columns to write; the settings and the account go beside it.
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+}
+
+/// The settings of one annotation, as written beside its output.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    provider: String,
+    input: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strategy: Option<String>,
+    output: PathBuf,
+}
+
+pub fn run(args: &Args, progress: Progress) -> Result<()> {
+    let settings: Settings = settings::resolve(&args.flags, args.config.as_deref())?;
+    let Some(file) = settings.provider.strip_prefix("replay:").map(Path::new) else {
+        bail!("provider `{}`: expected replay:FILE", settings.provider);
+    };
+    let beside = |ending: &str| PathBuf::from(format!("{}.{ending}", settings.output.display()));
+    let (settings_path, report_path) = (beside("settings.toml"), beside("report.json"));
+    for path in [&settings.output, &settings_path, &report_path] {
+        output::check_free(path, args.overwrite)?;
+    }
+    let sentences = inputs::unlabelled(&settings.input, None)?;
+    let reader = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let transcript = Transcript::read(std::io::BufReader::new(reader), &file.display().to_string())?;
+    let strategy = strategy(settings.strategy.as_deref(), &transcript)?;
+    let Annotation { sentences, report } = replay(&sentences, transcript, &strategy, Unused::Refuse, progress)?;
+    if !args.skip_failed {
+        report.require_all().context("nothing was written; pass --skip-failed to leave these sentences out")?;
+    }
+    let mut columns = Vec::new();
+    conll::write(&mut columns, &sentences)?;
+    output::write_file(&settings.output, args.overwrite, &columns)?;
+    output::write_file(&settings_path, args.overwrite, toml::to_string_pretty(&settings)?.as_bytes())?;
+    output::write_file(&report_path, args.overwrite, &serde_json::to_vec_pretty(&report)?)?;
+    if args.json { output::print_json(&report) } else { print_report(&report) }
+}
+
+/// The strategy that was asked for, or the only one in the transcript.
+fn strategy(asked: Option<&str>, transcript: &Transcript) -> Result<Strategy> {
+    let name = match (asked, transcript.strategies().as_slice()) {
+        (Some(asked), _) => asked.to_owned(),
+        (None, [only]) => only.clone(),
+        (None, several) => bail!("{} holds several strategies: choose one with --strategy {}", transcript.file(), several.join("|")),
+    };
+    Ok(match name.as_str() {
+        "standard" => Strategy::Standard,
+        "cot" => Strategy::Cot,
+        path => {
+            let template = std::fs::read_to_string(path)
+                .with_context(|| format!("strategy `{path}`: expected standard, cot or a readable template file"))?;
+            let name = Path::new(path).file_stem().map_or(path.to_owned(), |s| s.to_string_lossy().into_owned());
+            Strategy::Custom { name, template }
+        }
+    })
+}
+
+/// Asks the transcript for every sentence and aligns the answers.
+pub fn replay(
+    sentences: &[Sentence],
+    transcript: Transcript,
+    strategy: &Strategy,
+    unused: Unused,
+    progress: Progress,
+) -> Result<Annotation> {
+    let transcript = transcript.under(strategy.name())?;
+    let model = transcript.check(sentences, unused)?.first().map_or_else(|| "".into(), |c| c.model.clone());
+    let prompt = Prompt::new(strategy)?;
+    let client: &dyn Client = &Replay::new(transcript);
+    let mut annotator = Annotator::new(&default_labels());
+    let mut annotated = Vec::new();
+    let bar = progress.bar(sentences.len(), &format!("annotate ({})", strategy.name()));
+    for sentence in sentences {
+        let request = prompt.request(sentence, model.clone())?;
+        let response = block_on(client.complete(&request))?;
+        annotated.extend(annotator.annotate(sentence, &request.completed(response)));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(Annotation { sentences: annotated, report: annotator.finish() })
+}
+
+fn print_report(report: &Report) -> Result<()> {
+    let mut rows: Vec<(String, usize)> = vec![
+        ("sentences".into(), report.sentences),
+        ("annotated".into(), report.done),
+        ("failed".into(), report.failures.len()),
+        ("mentions".into(), report.mentions),
+        ("aligned exactly".into(), report.exact),
+        ("aligned after folding case and Unicode".into(), report.folded),
+        ("aligned without spaces and punctuation".into(), report.fuzzy),
+        ("widened to whole tokens".into(), report.widened),
+        ("not in the sentence".into(), report.missing.count),
+        ("on top of an earlier one".into(), report.overlaps.count),
+    ];
+    rows.extend(report.unknown_types.iter().map(|(label, n)| (format!("of unknown type {label}"), *n)));
+    output::print(output::table(&["", "count"], rows.into_iter().map(|(what, n)| vec![what, n.to_string()])))?;
+    for (what, listed) in [("not found", &report.missing), ("overlapping", &report.overlaps)] {
+        for mention in &listed.first {
+            output::print(format_args!("{what}: {mention}"))?;
+        }
+    }
+    for failure in &report.failures {
+        output::print(format_args!("failed: {failure}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! One module per verb.
+
+pub mod annotate;
+pub mod predict;
+pub mod quickstart;
+pub mod score;
+pub mod train;

@@ -1,0 +1,59 @@
+//! Progress on stderr: a bar on a terminal, a line per epoch elsewhere, nothing with `--quiet`.
+
+use std::io::{self, IsTerminal, Write};
+
+use apprentice_student::StepReport;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Whether and how progress is shown.
+#[derive(Clone, Copy)]
+pub struct Progress {
+    quiet: bool,
+}
+
+impl Progress {
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet }
+    }
+
+    /// A bar of `total` things.
+    pub fn bar(self, total: usize, what: &str) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+        if self.quiet {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg} (eta {eta})");
+        bar.set_style(style.expect("the template is sound: this is a bug"));
+        bar.set_prefix(what.to_owned());
+        bar
+    }
+
+    /// A line that stays.
+    pub fn note(self, bar: Option<&ProgressBar>, line: &str) {
+        if self.quiet {
+            return;
+        }
+        match bar {
+            Some(bar) if io::stderr().is_terminal() => bar.println(line),
+            // Progress that nobody reads is no failure.
+            _ => drop(writeln!(io::stderr().lock(), "{line}")),
+        }
+    }
+
+    /// Shows one training step.
+    pub fn step(self, bar: &ProgressBar, report: &StepReport) {
+        bar.set_position(report.step as u64);
+        bar.set_message(format!("epoch {} loss {:.4} rate {:.1e}", report.epoch, report.loss, report.learning_rate));
+        if let Some(end) = &report.epoch_end {
+            let dev = end.dev.as_ref().map_or(String::new(), |scores| {
+                let best = if end.best { " (best so far)" } else { "" };
+                format!(", dev F1 {:.4}{best}", scores.micro.prf.f1)
+            });
+            let line = format!(
+                "epoch {}: {} original + {} distilled sentences, loss {:.4}{dev}",
+                end.epoch, end.original, end.distilled, end.loss
+            );
+            self.note(Some(bar), &line);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! From flags and a configuration file to the settings of a verb.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Serialize, de::DeserializeOwned};
+use toml::{Table, Value};
+
+/// The settings that the file at `config` and the flags give together; a flag that was not typed is absent from
+/// `flags`, and one that was typed overrides the file. Whatever neither says is the setting's default.
+///
+/// # Errors
+/// If the file cannot be read or holds unknown keys or values of the wrong kind; the file is named.
+pub fn resolve<T: DeserializeOwned>(flags: &impl Serialize, config: Option<&Path>) -> Result<T> {
+    let mut table = match config {
+        None => Table::new(),
+        Some(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .parse::<Table>()
+            .with_context(|| format!("{}: not TOML", path.display()))?,
+    };
+    overlay(&mut table, Table::try_from(flags)?);
+    table.try_into().with_context(|| match config {
+        Some(path) => format!("settings of {} with the flags", path.display()),
+        None => "settings".to_owned(),
+    })
+}
+
+/// Puts the values of `over` into `table`, table by table.
+fn overlay(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            // A regimen of another kind has other parameters: those of the file go.
+            (Some(Value::Table(old)), Value::Table(new)) if old.get("kind") == new.get("kind") || !new.contains_key("kind") => {
+                overlay(old, new);
+            }
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_override_the_file_table_by_table() {
+        let merged = |file: &str, flags: &str| {
+            let mut table: Table = file.parse().unwrap();
+            overlay(&mut table, flags.parse().unwrap());
+            table.to_string()
+        };
+        let file = "encoder = 'a'\n[training]\nepochs = 3\nseed = 4\n[training.regimen]\nkind = 'sequential'\nswitch = 0.3";
+        let flags = "[training]\nepochs = 9\nregimen = { switch = 0.4 }";
+        let expected = "encoder = 'a'\n[training]\nepochs = 9\nseed = 4\n[training.regimen]\nkind = 'sequential'\nswitch = 0.4";
+        assert_eq!(merged(file, flags), expected.parse::<Table>().unwrap().to_string());
+        // Another regimen takes nothing over from the file's.
+        let flags = "[training]\nregimen = { kind = 'all' }";
+        let expected = "encoder = 'a'\n[training]\nepochs = 3\nseed = 4\nregimen = { kind = 'all' }";
+        assert_eq!(merged(file, flags), expected.parse::<Table>().unwrap().to_string());
+    }
+}

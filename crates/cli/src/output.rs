@@ -46,7 +46,7 @@ pub fn report_error(error: &anyhow::Error) {
 /// A table whose first column is text and whose others are numbers.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(header.iter().copied());
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.iter().copied());
     for row in rows {
         table.add_row(row);
     }

@@ -6,19 +6,22 @@ use anyhow::{Context, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
-/// The settings that the file at `config` and the flags give together; a flag that was not typed is absent from
-/// `flags`, and one that was typed overrides the file. Whatever neither says is the setting's default.
+/// The settings that `defaults`, the file at `config` and the flags give together, each overriding the ones before; a
+/// flag that was not typed is absent from `flags`.
 ///
 /// # Errors
-/// If the file cannot be read or holds unknown keys or values of the wrong kind; the file is named.
-pub fn resolve<T: DeserializeOwned>(flags: &impl Serialize, config: Option<&Path>) -> Result<T> {
-    let mut table = match config {
-        None => Table::new(),
-        Some(path) => std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?
-            .parse::<Table>()
-            .with_context(|| format!("{}: not TOML", path.display()))?,
-    };
+/// If the file cannot be read or holds unknown keys or values of the wrong kind, or a setting without default is
+/// nowhere given; the file is named.
+pub fn resolve<T: DeserializeOwned>(
+    defaults: &impl Serialize,
+    config: Option<&Path>,
+    flags: &impl Serialize,
+) -> Result<T> {
+    let mut table = Table::try_from(defaults)?;
+    if let Some(path) = config {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        overlay(&mut table, text.parse().with_context(|| format!("{}: not TOML", path.display()))?);
+    }
     overlay(&mut table, Table::try_from(flags)?);
     table.try_into().with_context(|| match config {
         Some(path) => format!("settings of {} with the flags", path.display()),

@@ -58,7 +58,7 @@ struct Settings {
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
-    let settings: Settings = settings::resolve(&args.flags, args.config.as_deref())?;
+    let settings: Settings = settings::resolve(&toml::Table::new(), args.config.as_deref(), &args.flags)?;
     let Some(file) = settings.provider.strip_prefix("replay:").map(Path::new) else {
         bail!("provider `{}`: expected replay:FILE", settings.provider);
     };

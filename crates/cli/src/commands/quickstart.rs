@@ -64,7 +64,7 @@ struct TrainingFlags {
 
 /// The settings, as written beside the output; the regimen in `training` is replaced by each in turn.
 #[derive(Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct Settings {
     output: PathBuf,
     encoder: String,
@@ -102,7 +102,7 @@ struct TeacherScores {
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
-    let Settings { output: directory, encoder, training } = settings::resolve::<Settings>(&args.flags, args.config.as_deref())?;
+    let Settings { output: directory, encoder, training } = settings::resolve(&Settings::default(), args.config.as_deref(), &args.flags)?;
     output::check_free(&directory, args.overwrite)?;
     let [original, dev, test, unlabelled] =
         [sample::TRAIN, sample::DEV, sample::TEST, sample::UNLABELLED].map(|file| sample::corpus(file).map(|c| c.sentences));

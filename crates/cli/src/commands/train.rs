@@ -158,7 +158,7 @@ pub struct Finished {
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
-    let settings: Settings = settings::resolve(&args.flags, args.config.as_deref())?;
+    let settings: Settings = settings::resolve(&toml::Table::new(), args.config.as_deref(), &args.flags)?;
     output::check_free(&settings.output, args.overwrite)?;
     let (original, distilled) = (inputs::labelled(&settings.original)?, inputs::labelled(&settings.distilled)?);
     let one = |path: &Option<PathBuf>| Ok::<_, anyhow::Error>(inputs::labelled(path.as_slice())?.pop());

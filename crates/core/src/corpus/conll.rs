@@ -54,8 +54,11 @@ pub enum Reading {
     /// By [`tags::decode_lenient`], whatever the scheme.
     #[default]
     Lenient,
-    /// A tag that the scheme does not have at its place is an error.
+    /// By [`tags::decode_strict`]: what does not follow the scheme is no entity, for scoring as
+    /// [`crate::metrics::strict`] does.
     Strict(Scheme),
+    /// A tag that the scheme does not have at its place is an error.
+    Checked(Scheme),
 }
 
 /// How to read a file of columns.
@@ -77,10 +80,10 @@ impl Default for Options {
 }
 
 impl Options {
-    /// For a file that must follow a scheme.
+    /// For a file whose tags are to be read in this way.
     #[must_use]
-    pub fn strict(scheme: Scheme) -> Self {
-        Self { reading: Reading::Strict(scheme), ..Self::default() }
+    pub fn with_reading(reading: Reading) -> Self {
+        Self { reading, ..Self::default() }
     }
 
     /// For the tokens only, whether there are tags or not.
@@ -208,7 +211,7 @@ impl<'a> Parser<'a> {
             let tag = self.tag(tag.trim_matches(' '))?;
             let previous = self.tags.last().unwrap_or(&Tag::Outside);
             match self.options.reading {
-                Reading::Strict(scheme) if !scheme.allows(previous, &tag) => {
+                Reading::Checked(scheme) if !scheme.allows(previous, &tag) => {
                     return Err(LineProblem::Scheme { scheme, previous: previous.clone(), tag });
                 }
                 _ => self.tags.push(tag),
@@ -244,8 +247,12 @@ impl<'a> Parser<'a> {
         let mut sentence = Sentence::from_words(id, self.words.drain(..)).in_document(self.document);
         if self.options.tags {
             self.evidence.observe(&self.tags);
+            let entities = match self.options.reading {
+                Reading::Strict(scheme) => tags::decode_strict(&self.tags, scheme),
+                Reading::Lenient | Reading::Checked(_) => tags::decode_lenient(&self.tags),
+            };
             sentence = sentence
-                .with_entities(tags::decode_lenient(&self.tags), Provenance::Original)
+                .with_entities(entities, Provenance::Original)
                 .expect("decoded entities lie within the sentence and apart: this is a bug");
             self.tags.clear();
         }

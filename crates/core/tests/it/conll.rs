@@ -2,7 +2,7 @@ use std::path::Path;
 
 use apprentice_core::{
     Corpus, CorpusError, LineProblem, Provenance, Scheme, Sentence, Span, Verdict,
-    corpus::conll::{self, Options, WriteError},
+    corpus::conll::{self, Options, Reading, WriteError},
     tags,
 };
 use proptest::prelude::*;
@@ -131,7 +131,7 @@ fn bad_input_is_named() {
 
 #[test]
 fn a_scheme_that_is_asked_for_must_be_kept() {
-    let message = |text: &str, scheme| problem_with(text, Options::strict(scheme)).1.to_string();
+    let message = |text: &str, scheme| problem_with(text, Options::with_reading(Reading::Checked(scheme))).1.to_string();
     assert_eq!(
         message("Ann I-PER\n", Scheme::Iob2),
         "tag `I-PER` after no entity: IOB2 has I- only inside an entity of the same type; correct the tag, or read the \
@@ -220,7 +220,7 @@ proptest! {
         };
         let sentences = [sentences.0, sentences.1, sentences.2].into_iter().zip(breaks).map(number).collect::<Vec<_>>();
         let out = write(&sentences).unwrap();
-        let read = conll::parse(Path::new("x"), &out, &Options::strict(Scheme::Iob2)).unwrap();
+        let read = conll::parse(Path::new("x"), &out, &Options::with_reading(Reading::Checked(Scheme::Iob2))).unwrap();
         prop_assert_eq!(read.sentences, sentences);
     }
 

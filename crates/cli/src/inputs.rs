@@ -32,7 +32,8 @@ pub fn labelled(paths: &[PathBuf]) -> Result<Vec<Corpus>> {
 /// in `.txt` and standard input are text, others are columns.
 pub fn unlabelled(path: &Path, format: Option<Format>) -> Result<Vec<Sentence>> {
     let standard_input = path == Path::new("-");
-    let by_name = if standard_input || path.extension().is_some_and(|e| e == "txt") { Format::Text } else { Format::Conll };
+    let by_name =
+        if standard_input || path.extension().is_some_and(|e| e == "txt") { Format::Text } else { Format::Conll };
     let bytes = if standard_input {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
@@ -63,7 +64,12 @@ pub fn label_set(corpora: &[&Corpus], given: &[String]) -> Result<BTreeSet<Arc<s
     for corpus in corpora {
         let unknown: Vec<Arc<str>> = corpus.labels().difference(&given).cloned().collect();
         if !unknown.is_empty() {
-            bail!("{}: entity types {} are not among --labels {}", corpus.path.display(), unknown.join(", "), given.iter().cloned().collect::<Vec<_>>().join(","));
+            bail!(
+                "{}: entity types {} are not among --labels {}",
+                corpus.path.display(),
+                unknown.join(", "),
+                given.iter().cloned().collect::<Vec<_>>().join(",")
+            );
         }
     }
     Ok(given)

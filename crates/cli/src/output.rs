@@ -23,9 +23,7 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 
 /// Whether whoever read our output has gone: no failure of ours.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    })
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }
 
 /// Writes an error with its causes to stderr.
@@ -72,9 +70,8 @@ pub fn scores_table(scores: &Scores) -> Table {
         let counts = [gold, predicted, right].map(|n| n.to_string());
         std::iter::once(name.to_owned()).chain(prf(values)).chain(counts).collect::<Vec<_>>()
     };
-    let counted = |score: &apprentice_core::Score| {
-        [score.counts.gold, score.counts.predicted, score.counts.true_positive]
-    };
+    let counted =
+        |score: &apprentice_core::Score| [score.counts.gold, score.counts.predicted, score.counts.true_positive];
     let average = |name: &str, values: &Prf| {
         std::iter::once(name.to_owned()).chain(prf(values)).chain(std::iter::repeat_n(String::new(), 3)).collect()
     };

@@ -34,7 +34,9 @@ fn overlay(table: &mut Table, over: Table) {
     for (key, value) in over {
         match (table.get_mut(&key), value) {
             // A regimen of another kind has other parameters: those of the file go.
-            (Some(Value::Table(old)), Value::Table(new)) if old.get("kind") == new.get("kind") || !new.contains_key("kind") => {
+            (Some(Value::Table(old)), Value::Table(new))
+                if old.get("kind") == new.get("kind") || !new.contains_key("kind") =>
+            {
                 overlay(old, new);
             }
             (_, value) => {
@@ -55,9 +57,11 @@ mod tests {
             overlay(&mut table, flags.parse().unwrap());
             table.to_string()
         };
-        let file = "encoder = 'a'\n[training]\nepochs = 3\nseed = 4\n[training.regimen]\nkind = 'sequential'\nswitch = 0.3";
+        let file =
+            "encoder = 'a'\n[training]\nepochs = 3\nseed = 4\n[training.regimen]\nkind = 'sequential'\nswitch = 0.3";
         let flags = "[training]\nepochs = 9\nregimen = { switch = 0.4 }";
-        let expected = "encoder = 'a'\n[training]\nepochs = 9\nseed = 4\n[training.regimen]\nkind = 'sequential'\nswitch = 0.4";
+        let expected =
+            "encoder = 'a'\n[training]\nepochs = 9\nseed = 4\n[training.regimen]\nkind = 'sequential'\nswitch = 0.4";
         assert_eq!(merged(file, flags), expected.parse::<Table>().unwrap().to_string());
         // Another regimen takes nothing over from the file's.
         let flags = "[training]\nregimen = { kind = 'all' }";

@@ -151,7 +151,8 @@ impl Encoder {
     fn fit(&mut self, batch: &PackedBatch, mode: Mode) {
         let keep = mode != Mode::Inference;
         let (t, h, i) = (batch.tokens(), self.config.hidden_size, self.config.intermediate_size);
-        let (hidden, layers) = if keep { (self.config.num_hidden_layers + 1, self.config.num_hidden_layers) } else { (2, 1) };
+        let (hidden, layers) =
+            if keep { (self.config.num_hidden_layers + 1, self.config.num_hidden_layers) } else { (2, 1) };
         if self.hidden.len() < hidden {
             self.hidden.resize_with(hidden, Vec::new);
         }
@@ -308,14 +309,11 @@ impl Encoder {
             matmul(Matrix::new(d_y, out).transposed(), Matrix::new(x, width), d_weight, Destination::Accumulate);
         };
         // dX = dY W, or dX += dY W
-        let input_gradient = |d_y: &[f32],
-                              weight: &std::ops::Range<usize>,
-                              width: usize,
-                              d_x: &mut [f32],
-                              destination: Destination| {
-            let weight = Matrix::new(&values[weight.clone()], width);
-            matmul(Matrix::new(d_y, d_y.len() / t), weight, d_x, destination);
-        };
+        let input_gradient =
+            |d_y: &[f32], weight: &std::ops::Range<usize>, width: usize, d_x: &mut [f32], destination: Destination| {
+                let weight = Matrix::new(&values[weight.clone()], width);
+                matmul(Matrix::new(d_y, d_y.len() / t), weight, d_x, destination);
+            };
 
         let weight = &values[ranges.output_norm.weight.clone()];
         let d_norm = &mut d_values[both(&ranges.output_norm)];

@@ -87,11 +87,7 @@ impl Network {
     ///
     /// # Errors
     /// If the configuration makes no model, the parameters are of another one, or threads cannot be started.
-    pub fn new(
-        config: EncoderConfig,
-        parameters: Parameters,
-        options: &NetworkOptions,
-    ) -> Result<Self, EncoderError> {
+    pub fn new(config: EncoderConfig, parameters: Parameters, options: &NetworkOptions) -> Result<Self, EncoderError> {
         config.check()?;
         let NetworkOptions { threads, device: Device::Cpu, precision: Precision::F32 } = *options;
         let classes = parameters.layout().head_bias.len();
@@ -218,10 +214,6 @@ impl Network {
     }
 }
 
-fn check_index(
-    what: &'static str,
-    mut indices: impl Iterator<Item = usize>,
-    limit: usize,
-) -> Result<(), EncoderError> {
+fn check_index(what: &'static str, mut indices: impl Iterator<Item = usize>, limit: usize) -> Result<(), EncoderError> {
     indices.find(|&i| i >= limit).map_or(Ok(()), |found| Err(EncoderError::Index { what, found, limit }))
 }

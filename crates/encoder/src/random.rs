@@ -56,11 +56,7 @@ pub(crate) struct Dropout {
 impl Dropout {
     /// `None` when nothing would be dropped.
     pub(crate) fn new(stream: Stream, p: f32) -> Option<Self> {
-        (p > 0.0).then(|| Self {
-            stream,
-            threshold: (f64::from(p) * 4_294_967_296.0) as u32,
-            scale: 1.0 / (1.0 - p),
-        })
+        (p > 0.0).then(|| Self { stream, threshold: (f64::from(p) * 4_294_967_296.0) as u32, scale: 1.0 / (1.0 - p) })
     }
 
     /// What element `index` is multiplied with: 0 or `1 / (1 - p)`.

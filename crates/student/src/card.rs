@@ -66,8 +66,7 @@ impl ModelCard<'_> {
                 let _ = row(&mut text, label, score.prf.precision, score.prf.recall, score.prf.f1, score.counts.gold);
             }
             let micro = &scores.micro;
-            let _ =
-                row(&mut text, "micro", micro.prf.precision, micro.prf.recall, micro.prf.f1, micro.counts.gold);
+            let _ = row(&mut text, "micro", micro.prf.precision, micro.prf.recall, micro.prf.f1, micro.counts.gold);
             let average = &scores.macro_average;
             let _ = row(&mut text, "macro", average.precision, average.recall, average.f1, micro.counts.gold);
             text.push('\n');

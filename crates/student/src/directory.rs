@@ -71,10 +71,9 @@ fn tokenizer_files(directory: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, Stu
 /// The labels that `config.json` gives to the classes.
 pub(crate) fn labels(directory: &Path, config: &Map<String, Value>) -> Result<Labels, StudentError> {
     let error = |problem: String| StudentError::Labels { path: directory.join("config.json"), problem };
-    let names = config
-        .get("id2label")
-        .and_then(Value::as_object)
-        .ok_or_else(|| error("no id2label: expected a token-classification model, trained by `apprentice train`".into()))?;
+    let names = config.get("id2label").and_then(Value::as_object).ok_or_else(|| {
+        error("no id2label: expected a token-classification model, trained by `apprentice train`".into())
+    })?;
     let tags = (0..names.len())
         .map(|class| {
             let name = names
@@ -95,12 +94,11 @@ pub(crate) fn contents(
     tokenizer: &SubwordTokenizer,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, StudentError> {
     let serialise = |value: &Value| {
-        serde_json::to_vec_pretty(value)
-            .map_err(|source| StudentError::Json { path: "config.json".into(), source })
+        serde_json::to_vec_pretty(value).map_err(|source| StudentError::Json { path: "config.json".into(), source })
     };
     let mut map = origin.config.clone();
-    let own = serde_json::to_value(config)
-        .map_err(|source| StudentError::Json { path: "config.json".into(), source })?;
+    let own =
+        serde_json::to_value(config).map_err(|source| StudentError::Json { path: "config.json".into(), source })?;
     map.extend(own.as_object().cloned().unwrap_or_default());
     let by_class: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (i.to_string(), n.into())).collect();
     let by_name: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (n, i.into())).collect();

@@ -82,9 +82,11 @@ impl Labels {
             .map(|tag| {
                 // A model without this `B-` marks beginnings with `I-`.
                 let inside = tag.label().cloned().map(Tag::Inside);
-                let class = self.tags.iter().position(|t| *t == tag).or_else(|| {
-                    self.tags.iter().position(|t| Some(t) == inside.as_ref())
-                });
+                let class = self
+                    .tags
+                    .iter()
+                    .position(|t| *t == tag)
+                    .or_else(|| self.tags.iter().position(|t| Some(t) == inside.as_ref()));
                 class.map(|c| c as u32).ok_or_else(|| tag.label().cloned().unwrap_or_else(|| "O".into()))
             })
             .collect()
@@ -105,7 +107,9 @@ impl Labels {
                         (0, if self.may_start[next] { 0.0 } else { f32::NEG_INFINITY })
                     } else {
                         let reachable = (0..n).filter(|p| self.allowed[p * n + next]);
-                        reachable.map(|p| (p, best[p])).fold((0, f32::NEG_INFINITY), |a, b| if b.1 > a.1 { b } else { a })
+                        reachable
+                            .map(|p| (p, best[p]))
+                            .fold((0, f32::NEG_INFINITY), |a, b| if b.1 > a.1 { b } else { a })
                     };
                     came_from.push(from);
                     score + row[next]

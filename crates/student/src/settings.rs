@@ -81,9 +81,7 @@ impl TrainSettings {
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return setting("learning_rate", &self.learning_rate, "a positive number, such as 1e-4");
         }
-        for (name, value) in
-            [("weight_decay", self.weight_decay), ("max_gradient_norm", self.max_gradient_norm)]
-        {
+        for (name, value) in [("weight_decay", self.weight_decay), ("max_gradient_norm", self.max_gradient_norm)] {
             if !(value >= 0.0 && value.is_finite()) {
                 return setting(name, &value, "0 or a positive number");
             }

@@ -185,8 +185,7 @@ impl SubwordTokenizer {
         Ok(sentences
             .iter()
             .map(|sentence| {
-                let words: Vec<&[u32]> =
-                    sentence.words().map(|w| &known[w][..known[w].len().min(limit)]).collect();
+                let words: Vec<&[u32]> = sentence.words().map(|w| &known[w][..known[w].len().min(limit)]).collect();
                 let lengths: Vec<usize> = words.iter().map(|w| w.len()).collect();
                 cut(&lengths, limit).into_iter().map(|cut| self.window(&words, cut)).collect()
             })

@@ -88,7 +88,9 @@ fn strategy(asked: Option<&str>, transcript: &Transcript) -> Result<Strategy> {
     let name = match (asked, transcript.strategies().as_slice()) {
         (Some(asked), _) => asked.to_owned(),
         (None, [only]) => only.clone(),
-        (None, several) => bail!("{} holds several strategies: choose one with --strategy {}", transcript.file(), several.join("|")),
+        (None, several) => {
+            bail!("{} holds several strategies: choose one with --strategy {}", transcript.file(), several.join("|"))
+        }
     };
     Ok(match name.as_str() {
         "standard" => Strategy::Standard,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use apprentice_core::{Regimen, Scores, Sentence, Schedule, corpus::conll, files, metrics};
+use apprentice_core::{Regimen, Schedule, Scores, Sentence, corpus::conll, files, metrics};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{TrainSettings, TrainingData};
 use apprentice_teacher::{Annotation, Report, Strategy, Unused};
@@ -16,7 +16,9 @@ use crate::{
         predict::tag,
         train::{self, Finished, Outcome},
     },
-    output, progress::Progress, sample, settings,
+    output,
+    progress::Progress,
+    sample, settings,
 };
 
 #[derive(ClapArgs)]
@@ -102,10 +104,11 @@ struct TeacherScores {
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
-    let Settings { output: directory, encoder, training } = settings::resolve(&Settings::default(), args.config.as_deref(), &args.flags)?;
+    let Settings { output: directory, encoder, training } =
+        settings::resolve(&Settings::default(), args.config.as_deref(), &args.flags)?;
     output::check_free(&directory, args.overwrite)?;
-    let [original, dev, test, unlabelled] =
-        [sample::TRAIN, sample::DEV, sample::TEST, sample::UNLABELLED].map(|file| sample::corpus(file).map(|c| c.sentences));
+    let [original, dev, test, unlabelled] = [sample::TRAIN, sample::DEV, sample::TEST, sample::UNLABELLED]
+        .map(|file| sample::corpus(file).map(|c| c.sentences));
     let (original, dev, test, unlabelled) = (original?, dev?, test?, unlabelled?);
 
     // Both strategies labelled both sets; how well is measured on all of it.
@@ -123,7 +126,10 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     }
 
     let options = NetworkOptions::with_threads(args.threads);
-    let types = original.iter().flat_map(|s| s.entities().iter().map(|e| e.label.clone())).collect::<std::collections::BTreeSet<_>>();
+    let types = original
+        .iter()
+        .flat_map(|s| s.entities().iter().map(|e| e.label.clone()))
+        .collect::<std::collections::BTreeSet<_>>();
     let data = TrainingData { original: &original, distilled: &distilled, dev: Some(&dev) };
     let mut finished: Vec<Finished> = Vec::new();
     for regimen in Regimen::DEFAULTS {
@@ -134,7 +140,8 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         finished.push(run);
     }
     let dev_f1 = |run: &Finished| run.outcome.dev.as_ref().map_or(0.0, |scores| scores.micro.prf.f1);
-    let best = (1..finished.len()).fold(0, |best, i| if dev_f1(&finished[i]) > dev_f1(&finished[best]) { i } else { best });
+    let best =
+        (1..finished.len()).fold(0, |best, i| if dev_f1(&finished[i]) > dev_f1(&finished[best]) { i } else { best });
     let regimen = finished[best].outcome.regimen;
     let examples = tag(&mut finished[best].student, &test[..5], training.max_length)?;
 
@@ -215,9 +222,12 @@ fn print_students(
             test.map_or(String::new(), |s| output::share(s.macro_average.f1)),
         ]
     });
-    let header = ["regimen", "steps", "best epoch", "dev F1", "test precision", "test recall", "test F1", "test macro F1"];
+    let header =
+        ["regimen", "steps", "best epoch", "dev F1", "test precision", "test recall", "test F1", "test macro F1"];
     output::print(output::table(&header, rows))?;
-    output::print(format_args!("* best on dev: saved. One seed and small data: differences of a few points are noise."))?;
+    output::print(format_args!(
+        "* best on dev: saved. One seed and small data: differences of a few points are noise."
+    ))?;
     if encoder.starts_with("scratch:") {
         output::print(format_args!(
             "The encoder starts from random weights ({encoder}), so these scores are far below those of a pretrained one: \

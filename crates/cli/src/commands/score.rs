@@ -48,11 +48,7 @@ pub fn run(args: &Args) -> Result<()> {
     let predicted = aligned(&gold, &predicted)?;
     let entities = |sentences: &[&Sentence]| sentences.iter().map(|s| s.entities().to_vec()).collect::<Vec<_>>();
     let scores = metrics::entities(&entities(&gold.iter().collect::<Vec<_>>()), &entities(&predicted))?;
-    if args.json {
-        output::print_json(&scores)
-    } else {
-        output::print(output::scores_table(&scores))
-    }
+    if args.json { output::print_json(&scores) } else { output::print(output::scores_table(&scores)) }
 }
 
 /// The predicted sentence of each gold one: by id where both files have the same ids, else by order.
@@ -77,7 +73,8 @@ pub fn aligned<'a>(gold: &[Sentence], predicted: &'a [Sentence]) -> Result<Vec<&
                 let word = |s: &Sentence| (at < s.tokens().len()).then(|| s.word(at).to_owned());
                 word(gold) != word(predicted)
             }) {
-                let word = |s: &Sentence| if at < s.tokens().len() { s.word(at).to_owned() } else { "(end)".to_owned() };
+                let word =
+                    |s: &Sentence| if at < s.tokens().len() { s.word(at).to_owned() } else { "(end)".to_owned() };
                 bail!(
                     "sentence {} of gold and {} of predicted differ at token {at}: {:?} and {:?}; both files must hold \
                      the same tokens",

@@ -230,7 +230,12 @@ pub fn student(
 }
 
 /// Runs the training loop to its end, or to where it diverges: then [`Outcome::stopped`] says why.
-pub fn train(student: Student, data: TrainingData<'_>, settings: &TrainSettings, progress: Progress) -> Result<Finished> {
+pub fn train(
+    student: Student,
+    data: TrainingData<'_>,
+    settings: &TrainSettings,
+    progress: Progress,
+) -> Result<Finished> {
     let mut trainer = Trainer::new(student, data, settings)?;
     let bar = progress.bar(trainer.total_steps(), settings.regimen.name());
     let mut steps: Vec<StepReport> = Vec::new();
@@ -275,8 +280,10 @@ pub fn card(
     settings: &TrainSettings,
     (original, distilled): (usize, usize),
 ) -> Result<String> {
-    let scores: Vec<(&str, &Scores)> =
-        [("dev", &outcome.dev), ("test", &outcome.test)].into_iter().filter_map(|(n, s)| Some((n, s.as_ref()?))).collect();
+    let scores: Vec<(&str, &Scores)> = [("dev", &outcome.dev), ("test", &outcome.test)]
+        .into_iter()
+        .filter_map(|(n, s)| Some((n, s.as_ref()?)))
+        .collect();
     let card = ModelCard {
         encoder,
         settings,

@@ -131,7 +131,8 @@ fn bad_input_is_named() {
 
 #[test]
 fn a_scheme_that_is_asked_for_must_be_kept() {
-    let message = |text: &str, scheme| problem_with(text, Options::with_reading(Reading::Checked(scheme))).1.to_string();
+    let message =
+        |text: &str, scheme| problem_with(text, Options::with_reading(Reading::Checked(scheme))).1.to_string();
     assert_eq!(
         message("Ann I-PER\n", Scheme::Iob2),
         "tag `I-PER` after no entity: IOB2 has I- only inside an entity of the same type; correct the tag, or read the \

@@ -50,7 +50,9 @@ fn conll_2003_test_in_both_schemes() {
     assert_eq!(iob1.sentences, iob2.sentences);
     iob1.check_same_labels(&iob2).unwrap();
 
-    let error = conll::read(&iob1.path, &conll::Options::with_reading(conll::Reading::Checked(Scheme::Iob2))).unwrap_err().to_string();
+    let error = conll::read(&iob1.path, &conll::Options::with_reading(conll::Reading::Checked(Scheme::Iob2)))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("test.txt:5: tag `I-LOC` after no entity: IOB2 has I- only inside"), "{error}");
 }
 
@@ -68,8 +70,11 @@ fn the_sample_of_the_repository() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/newsroom");
     let mut ids = BTreeSet::new();
     for (name, size) in [("train", 160), ("dev", 80), ("test", 240), ("unlabelled", 240)] {
-        let corpus =
-            conll::read(&path.join(name).with_extension("conll"), &conll::Options::with_reading(conll::Reading::Checked(Scheme::Iob2))).unwrap();
+        let corpus = conll::read(
+            &path.join(name).with_extension("conll"),
+            &conll::Options::with_reading(conll::Reading::Checked(Scheme::Iob2)),
+        )
+        .unwrap();
         assert_eq!(corpus.sentences.len(), size, "{name}");
         assert_eq!(corpus.labels().iter().map(|label| &**label).collect::<Vec<_>>(), ["LOC", "MISC", "ORG", "PER"]);
         ids.extend(corpus.sentences.iter().map(|sentence| sentence.id().to_owned()));

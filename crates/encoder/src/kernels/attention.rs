@@ -83,8 +83,7 @@ pub(crate) fn backward(
 ) {
     let h = shape.hidden;
     // The probabilities are only read here: the second slice that the walk splits stays empty.
-    let nothing_to_split =
-        AttentionShape { probability_offsets: vec![0; shape.offsets.len()], ..shape.clone() };
+    let nothing_to_split = AttentionShape { probability_offsets: vec![0; shape.offsets.len()], ..shape.clone() };
     for_each_sequence(&nothing_to_split, 3 * h, d_qkv, &mut [], &|sequence, d_qkv: &mut [f32], _: &mut [f32]| {
         let rows = shape.offsets[sequence]..shape.offsets[sequence + 1];
         let kept = shape.probability_offsets[sequence]..shape.probability_offsets[sequence + 1];

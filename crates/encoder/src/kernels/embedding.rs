@@ -24,10 +24,8 @@ pub(crate) fn positions(offsets: &[usize], to: &mut Vec<usize>) {
 /// `out[t] = words[id] + positions[position] + types[0]`, `[T, H]`.
 pub(crate) fn forward(tables: Tables<'_>, ids: &[u32], positions: &[usize], out: &mut [f32]) {
     let h = tables.hidden;
-    out.par_chunks_mut(ROW_CHUNK * h)
-        .zip(ids.par_chunks(ROW_CHUNK))
-        .zip(positions.par_chunks(ROW_CHUNK))
-        .for_each(|((out, ids), positions)| {
+    out.par_chunks_mut(ROW_CHUNK * h).zip(ids.par_chunks(ROW_CHUNK)).zip(positions.par_chunks(ROW_CHUNK)).for_each(
+        |((out, ids), positions)| {
             for ((out, &id), &position) in out.chunks_exact_mut(h).zip(ids).zip(positions) {
                 let word = &tables.words[id as usize * h..][..h];
                 let position = &tables.positions[position * h..][..h];
@@ -35,7 +33,8 @@ pub(crate) fn forward(tables: Tables<'_>, ids: &[u32], positions: &[usize], out:
                     *out = w + t + p;
                 }
             }
-        });
+        },
+    );
 }
 
 /// Adds the gradient `d` `[T, H]` to the rows of `d_table` that `rows` names, in order, but to row `skip`.

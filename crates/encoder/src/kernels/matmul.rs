@@ -156,9 +156,7 @@ mod tests {
                     matmul(a, b, &mut to, destination);
                     for i in 0..m {
                         for j in 0..n {
-                            let at = |x: &Matrix<'_>, r, c| {
-                                f64::from(x.values[r * x.row_stride + c * x.column_stride])
-                            };
+                            let at = |x: &Matrix<'_>, r, c| f64::from(x.values[r * x.row_stride + c * x.column_stride]);
                             let mut sum: f64 = (0..k).map(|l| at(&a, i, l) * at(&b, l, j)).sum();
                             if destination == Destination::Accumulate {
                                 sum += f64::from(start[i * n + j]);

@@ -66,7 +66,8 @@ fn faults_are_named() {
     let path = directory.path().join("model.safetensors");
     let config = small_config();
     let parameters = Parameters::initialised(&config, 3, 5).unwrap();
-    let same = |name: &str, shape: &[usize], values: &[f32]| (name.to_owned(), Dtype::F32, shape.to_vec(), bytes(values));
+    let same =
+        |name: &str, shape: &[usize], values: &[f32]| (name.to_owned(), Dtype::F32, shape.to_vec(), bytes(values));
     let victim = "bert.encoder.layer.1.attention.self.key.weight";
 
     save_changed(&path, &parameters, |n, s, v| (n != victim).then(|| same(n, s, v)));

@@ -35,7 +35,9 @@ fn a_saved_student_predicts_the_same_and_saves_the_same() {
     assert_eq!(before.predict(&sentences, None).unwrap(), after.predict(&sentences, None).unwrap());
     let again = tempfile::tempdir().unwrap();
     after.save(again.path(), "# card\n").unwrap();
-    for name in ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"] {
+    for name in
+        ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"]
+    {
         let read = |directory: &Path| std::fs::read(directory.join(name)).unwrap();
         assert!(read(directory.path()) == read(again.path()), "{name} changed");
     }

@@ -12,8 +12,7 @@ fn settings() -> TrainSettings {
 /// Runs to the end; the reports and what is left.
 fn run(settings: &TrainSettings, threads: usize, with_dev: bool) -> (Vec<StepReport>, Trained) {
     let (original, distilled, dev) = (toy(40, 0), toy(24, 100), toy(15, 200));
-    let data =
-        TrainingData { original: &original, distilled: &distilled, dev: with_dev.then_some(dev.as_slice()) };
+    let data = TrainingData { original: &original, distilled: &distilled, dev: with_dev.then_some(dev.as_slice()) };
     let mut trainer = Trainer::new(student(settings.seed, threads), data, settings).unwrap();
     let total = trainer.total_steps();
     let reports: Vec<StepReport> = trainer.by_ref().map(Result::unwrap).collect();

@@ -1,0 +1,264 @@
+//! The program as a user runs it.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// The sample data of the repository.
+fn sample(name: &str) -> String {
+    format!("{}/../../data/newsroom/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs the program in a directory.
+fn run_in(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_apprentice")).current_dir(directory).args(arguments).output().unwrap()
+}
+
+/// Runs it and expects success; its standard output.
+fn succeeds(directory: &Path, arguments: &[&str]) -> String {
+    let output = run_in(directory, arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs it and expects exit code 1, one error on stderr and nothing on stdout; the error.
+fn fails(directory: &Path, arguments: &[&str]) -> String {
+    let output = run_in(directory, arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?} wrote {}", String::from_utf8_lossy(&output.stdout));
+    assert!(stderr.contains("error: "), "{stderr}");
+    stderr
+}
+
+fn write(directory: &TempDir, name: &str, content: &str) {
+    std::fs::File::create(directory.path().join(name)).unwrap().write_all(content.as_bytes()).unwrap();
+}
+
+/// What is in a directory, besides the inputs that a test put there.
+fn written(directory: &TempDir, inputs: &[&str]) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !inputs.contains(&name.as_str()))
+        .collect();
+    names.sort();
+    names
+}
+
+const SMALL: &str = "Ann B-PER\nKeller I-PER\nwon O\nin O\nRome B-LOC\n. O\n\nRome B-LOC\nlost O\n";
+
+#[test]
+fn the_whole_line_from_completions_to_tagged_text() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let replay = format!("replay:{}", sample("completions.cot.jsonl"));
+    // The recorded completions cover both files.
+    let both = std::fs::read_to_string(sample("train.conll")).unwrap()
+        + "\n"
+        + &std::fs::read_to_string(sample("unlabelled.conll")).unwrap();
+    write(&directory, "both.conll", &both);
+    let account =
+        succeeds(at, &["-q", "annotate", "--provider", &replay, "--input", "both.conll", "-o", "d.conll", "--json"]);
+    let account: serde_json::Value = serde_json::from_str(&account).unwrap();
+    assert_eq!((&account["sentences"], &account["done"], &account["exact"]), (&400.into(), &400.into(), &840.into()));
+    assert_eq!(written(&directory, &["both.conll"]), ["d.conll", "d.conll.report.json", "d.conll.settings.toml"]);
+
+    let scores = succeeds(at, &["score", "--gold", "both.conll", "--predicted", "d.conll", "--json"]);
+    let scores: serde_json::Value = serde_json::from_str(&scores).unwrap();
+    let f1 = scores["micro"]["f1"].as_f64().unwrap();
+    assert!((f1 - 0.9946).abs() < 5e-5, "{f1}");
+
+    let (train, dev) = (sample("train.conll"), sample("dev.conll"));
+    let arguments = [
+        "-q",
+        "train",
+        "--encoder",
+        "scratch:1x32x2",
+        "--original",
+        &train,
+        "--distilled",
+        "d.conll",
+        "--dev",
+        &dev,
+        "--test",
+        &dev,
+        "--regimen",
+        "sequential",
+        "--epochs",
+        "2",
+        "--learning-rate",
+        "0.001",
+        "-o",
+        "run",
+        "--json",
+    ];
+    let result: serde_json::Value = serde_json::from_str(&succeeds(at, &arguments)).unwrap();
+    // 400 distilled, then 160 original sentences in batches of 32.
+    assert_eq!(result["steps"], 13 + 5);
+    let files = ["metrics.jsonl", "model", "result.json", "settings.toml"];
+    let mut found: Vec<_> =
+        std::fs::read_dir(at.join("run")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort();
+    assert_eq!(found, files);
+    assert_eq!(std::fs::read_to_string(at.join("run/metrics.jsonl")).unwrap().lines().count(), 18);
+
+    // The settings that were written repeat the run, bit for bit.
+    let settings = std::fs::read_to_string(at.join("run/settings.toml")).unwrap();
+    write(&directory, "again.toml", &settings);
+    succeeds(at, &["-q", "train", "--config", "again.toml", "-o", "again", "--threads", "1"]);
+    let weights = |run: &str| std::fs::read(at.join(run).join("model/model.safetensors")).unwrap();
+    assert!(weights("run") == weights("again"), "the same settings gave other weights");
+
+    let tagged = succeeds(at, &["-q", "predict", "--model", "run", &dev]);
+    assert_eq!(tagged.lines().filter(|l| l.starts_with("# id = ")).count(), 80);
+    let json = succeeds(at, &["-q", "predict", "--model", "run/model", &dev, "--json"]);
+    assert_eq!(json.lines().count(), 80);
+    let card = std::fs::read_to_string(at.join("run/model/README.md")).unwrap();
+    assert!(card.contains("regimen `sequential`") && card.contains("Scores on test"), "{card}");
+}
+
+#[test]
+fn text_on_standard_input_is_tagged() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory, "a.conll", SMALL);
+    let train = ["-q", "train", "--encoder", "scratch:1x8x2", "--original", "a.conll", "--epochs", "1", "-o", "run"];
+    succeeds(directory.path(), &train);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_apprentice"))
+        .current_dir(directory.path())
+        .args(["-q", "predict", "--model", "run", "--json", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all("Ann won.\nÉmile lost in Rome.\n".as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let lines: Vec<serde_json::Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(
+        lines.iter().map(|l| l["text"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["Ann won.", "Émile lost in Rome."]
+    );
+}
+
+#[test]
+fn faulty_corpora_are_named_and_nothing_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let inputs = ["bad.conll", "good.conll"];
+    write(&directory, "good.conll", SMALL);
+    for (content, expected) in [
+        ("", "bad.conll"),
+        ("Ann B-PER\nwon\n", "bad.conll:2: one column (`won`)"),
+        ("Ann NNP B-PER\nwon O\n", "bad.conll:2: "),
+        ("Ann B-PER\nwon X-PER\n", "bad.conll:2: "),
+        ("Ann B-SHIP\nwon O\n", "SHIP"),
+    ] {
+        write(&directory, "bad.conll", content);
+        let files = ["--original", "good.conll", "--distilled", "bad.conll"];
+        let train =
+            [&["-q", "train", "--encoder", "scratch:1x8x2", "--regimen", "all", "-o", "run"], &files[..]].concat();
+        let error = fails(directory.path(), &train);
+        assert!(error.contains(expected), "{content:?}: {error}");
+        assert!(written(&directory, &inputs).is_empty(), "{content:?} left {:?}", written(&directory, &inputs));
+    }
+}
+
+#[test]
+fn faulty_transcripts_are_named_and_nothing_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let inputs = ["in.conll", "t.jsonl"];
+    write(&directory, "in.conll", "# id = s1\nAnn B-PER\nwon O\n\n# id = s2\nRome B-LOC\n");
+    let line = |id: &str, sentence: &str, completion: &str| {
+        serde_json::json!({"id": id, "strategy": "standard", "model": "m", "sentence": sentence, "completion": completion})
+            .to_string()
+            + "\n"
+    };
+    let good = line("s1", "Ann won", r#"{"entities": []}"#);
+    let annotate = ["-q", "annotate", "--provider", "replay:t.jsonl", "--input", "in.conll", "-o", "out.conll"];
+    for (transcript, expected) in [
+        (String::new(), "t.jsonl"),
+        (good.clone() + "{\"id\": \"s2\", ", "t.jsonl:2"),
+        (good.clone(), "s2"),
+        (good.clone() + &line("s3", "Rome", r#"{"entities": []}"#), "s3"),
+        (good.clone() + &line("s2", "Oslo", r#"{"entities": []}"#), "Oslo"),
+        (good.clone() + &line("s2", "Rome", "I would rather not."), "s2: no answer found"),
+    ] {
+        write(&directory, "t.jsonl", &transcript);
+        let error = fails(directory.path(), &annotate);
+        assert!(error.contains(expected), "{expected}: {error}");
+        assert!(written(&directory, &inputs).is_empty(), "{expected}: left {:?}", written(&directory, &inputs));
+    }
+    // What could be used is written if that is asked for.
+    succeeds(directory.path(), &[&annotate[..], &["--skip-failed"]].concat());
+    assert_eq!(std::fs::read_to_string(directory.path().join("out.conll")).unwrap().matches("# id").count(), 1);
+}
+
+#[test]
+fn an_output_that_exists_is_kept_unless_overwriting_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory, "a.conll", SMALL);
+    std::fs::create_dir(directory.path().join("run")).unwrap();
+    let train = ["-q", "train", "--encoder", "scratch:1x8x2", "--original", "a.conll", "--epochs", "1", "-o", "run"];
+    let error = fails(directory.path(), &train);
+    assert!(error.contains("run exists already") && error.contains("--overwrite"), "{error}");
+    succeeds(directory.path(), &[&train[..], &["--overwrite"]].concat());
+}
+
+#[test]
+fn a_diverging_run_stops_and_keeps_the_last_good_weights() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory, "a.conll", SMALL);
+    let train = [
+        "-q",
+        "train",
+        "--encoder",
+        "scratch:1x8x2",
+        "--original",
+        "a.conll",
+        "--epochs",
+        "9",
+        "--learning-rate",
+        "1e30",
+        "--max-gradient-norm",
+        "0",
+        "-o",
+        "run",
+    ];
+    let error = fails(directory.path(), &train);
+    assert!(error.contains("training diverged at step") && error.contains("they are in run/model"), "{error}");
+    let card = std::fs::read_to_string(directory.path().join("run/model/README.md")).unwrap();
+    assert!(card.contains("Warning: training diverged"), "{card}");
+    succeeds(directory.path(), &["-q", "predict", "--model", "run", "a.conll"]);
+}
+
+#[test]
+fn scores_need_the_same_sentences() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory, "gold.conll", SMALL);
+    let score = ["score", "--gold", "gold.conll", "--predicted", "predicted.conll"];
+    write(&directory, "predicted.conll", &SMALL.replace("lost O", "won O"));
+    let error = fails(directory.path(), &score);
+    assert!(error.contains("gold-00001") && error.contains("\"lost\" and \"won\""), "{error}");
+    write(&directory, "predicted.conll", "Ann B-PER\n");
+    assert!(fails(directory.path(), &score).contains("gold has 2 sentences, predicted 1"));
+    // An `I-` after `O` is an entity to conlleval and none in seqeval's strict mode.
+    write(&directory, "predicted.conll", &SMALL.replace("Rome B-LOC\nlost", "Rome I-LOC\nlost"));
+    let recall = |mode: &str| {
+        let scores = succeeds(directory.path(), &[&score[..], &["--json", "--mode", mode]].concat());
+        serde_json::from_str::<serde_json::Value>(&scores).unwrap()["micro"]["true_positive"].as_u64().unwrap()
+    };
+    assert_eq!((recall("lenient"), recall("strict-iob2")), (3, 2));
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(run_in(directory.path(), &["train", "--no-such-flag"]).status.code(), Some(2));
+    assert_eq!(run_in(directory.path(), &["train", "--regimen", "none-such"]).status.code(), Some(2));
+}

@@ -23,6 +23,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and it lives as long as the program")]
 enum Command {
     /// The whole job on built-in sample data: no network, no arguments, under two minutes.
     Quickstart(commands::quickstart::Args),

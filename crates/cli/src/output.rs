@@ -91,7 +91,9 @@ pub fn marked(sentence: &Sentence) -> String {
         let start = sentence.tokens()[entity.span.start()].start();
         let surface = sentence.surface(entity.span);
         text += &sentence.text()[at..start];
-        text += &format!("[{surface}|{}]", entity.label);
+        for part in ["[", surface, "|", &entity.label, "]"] {
+            text += part;
+        }
         at = start + surface.len();
     }
     text + &sentence.text()[at..]

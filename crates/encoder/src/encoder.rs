@@ -25,6 +25,11 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// Which buffer holds the hidden states before layer `layer`.
+    fn state(self, layer: usize) -> usize {
+        if self == Self::Inference { layer % 2 } else { layer }
+    }
+
     /// The dropout of one place in the network.
     pub(crate) fn dropout(self, site: u64, p: f32) -> Option<Dropout> {
         match self {
@@ -196,12 +201,7 @@ impl Encoder {
         for layer in 0..layout.layers.len() {
             self.forward_layer(values, layout, layer, mode);
         }
-        &self.hidden[self.state(layout.layers.len(), mode)]
-    }
-
-    /// Which buffer holds the hidden states before layer `layer`.
-    fn state(&self, layer: usize, mode: Mode) -> usize {
-        if mode == Mode::Inference { layer % 2 } else { layer }
+        &self.hidden[mode.state(layout.layers.len())]
     }
 
     fn forward_layer(&mut self, values: &[f32], layout: &Layout, layer: usize, mode: Mode) {
@@ -209,7 +209,7 @@ impl Encoder {
         let (h, i) = (self.config.hidden_size, self.config.intermediate_size);
         let [attention_norm, output_norm] =
             [&ranges.attention_norm, &ranges.output_norm].map(|ranges| self.norm(values, ranges));
-        let [from, to] = [layer, layer + 1].map(|l| self.state(l, mode));
+        let [from, to] = [layer, layer + 1].map(|l| mode.state(l));
         let [x, out] = self
             .hidden
             .get_disjoint_mut([from, to])

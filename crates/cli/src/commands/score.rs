@@ -1,6 +1,9 @@
 //! `score`: predicted entities against gold ones.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use anyhow::{Result, bail};
 use apprentice_core::{Sentence, corpus::conll, metrics};
@@ -54,8 +57,8 @@ pub fn run(args: &Args) -> Result<()> {
 /// The predicted sentence of each gold one: by id where both files have the same ids, else by order.
 pub fn aligned<'a>(gold: &[Sentence], predicted: &'a [Sentence]) -> Result<Vec<&'a Sentence>> {
     if gold.len() != predicted.len() {
-        let named: HashMap<&str, ()> = predicted.iter().map(|s| (s.id(), ())).collect();
-        let missing = gold.iter().find(|s| !named.contains_key(s.id())).map_or("", Sentence::id);
+        let named: HashSet<&str> = predicted.iter().map(Sentence::id).collect();
+        let missing = gold.iter().find(|s| !named.contains(s.id())).map_or("", Sentence::id);
         bail!(
             "gold has {} sentences, predicted {}; the first gold sentence that is not predicted is {missing:?}; \
              both files must hold the same sentences",

@@ -45,10 +45,11 @@ pub(crate) fn norm(norm: Norm<'_>, saved: Normalised<'_>, out: &mut [f32]) {
 
 /// Normalises chunks of rows, each right after `fill(first element, sums)` has made its sums.
 fn rows(norm: Norm<'_>, saved: Normalised<'_>, out: &mut [f32], fill: impl Fn(usize, &mut [f32]) + Sync) {
+    let Normalised { x_hat, inverse_std } = saved;
     let chunk = ROW_CHUNK * norm.weight.len();
     out.par_chunks_mut(chunk)
-        .zip(saved.x_hat.par_chunks_mut(chunk))
-        .zip(saved.inverse_std.par_chunks_mut(ROW_CHUNK))
+        .zip(x_hat.par_chunks_mut(chunk))
+        .zip(inverse_std.par_chunks_mut(ROW_CHUNK))
         .enumerate()
         .for_each(|(index, ((out, x_hat), inverse_std))| {
             fill(index * chunk, x_hat);

@@ -7,8 +7,8 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-/// Largest tile. Wide enough that packing the operands costs little, small enough that a batch of 32 short sentences
-/// gives every core several. Measured on two cores for the products of MiniLM; 256 rows by 192 columns did best.
+/// Largest tile: wide enough that packing the operands costs little, small enough that a batch of 32 short sentences
+/// gives every core several.
 const TILE_ROWS: usize = 256;
 const TILE_COLUMNS: usize = 192;
 
@@ -106,14 +106,14 @@ pub(crate) fn matmul(a: Matrix<'_>, b: Matrix<'_>, to: &mut [f32], destination: 
                 k,
                 shared.get().add(top * n + left),
                 1,
-                n as isize,
+                n.cast_signed(),
                 destination == Destination::Accumulate,
                 a.values.as_ptr().add(top * a.row_stride),
-                a.column_stride as isize,
-                a.row_stride as isize,
+                a.column_stride.cast_signed(),
+                a.row_stride.cast_signed(),
                 b.values.as_ptr().add(left * b.column_stride),
-                b.column_stride as isize,
-                b.row_stride as isize,
+                b.column_stride.cast_signed(),
+                b.row_stride.cast_signed(),
                 alpha,
                 1.0,
                 false,

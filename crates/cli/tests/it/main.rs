@@ -1,5 +1,7 @@
 //! The program as a user runs it.
 
+#![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
+
 use std::{
     io::Write,
     path::Path,

@@ -1,5 +1,7 @@
 //! Integration tests of the encoder engine.
 
+#![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
+
 mod invariants;
 mod parity;
 mod weights;

@@ -110,11 +110,3 @@ pub fn write_part(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> Re
     let mut file = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     file.write_all(content.as_ref()).with_context(|| format!("cannot write {}", path.display()))
 }
-
-/// Fails early, before any work, if an output is there already.
-pub fn check_free(path: &Path, overwrite: bool) -> Result<()> {
-    if !overwrite && path.symlink_metadata().is_ok() {
-        return Err(apprentice_core::FileError::Exists { path: path.to_owned() }.into());
-    }
-    Ok(())
-}

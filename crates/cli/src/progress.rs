@@ -50,8 +50,12 @@ impl Progress {
                 format!(", dev F1 {:.4}{best}", scores.micro.prf.f1)
             });
             let line = format!(
-                "epoch {}: {} original + {} distilled sentences, loss {:.4}{dev}",
-                end.epoch, end.original, end.distilled, end.loss
+                "{}: epoch {}: {} original + {} distilled sentences, loss {:.4}{dev}",
+                bar.prefix(),
+                end.epoch,
+                end.original,
+                end.distilled,
+                end.loss
             );
             self.note(Some(bar), &line);
         }

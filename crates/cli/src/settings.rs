@@ -25,7 +25,7 @@ pub fn resolve<T: DeserializeOwned>(
     overlay(&mut table, Table::try_from(flags)?);
     table.try_into().with_context(|| match config {
         Some(path) => format!("settings of {} with the flags", path.display()),
-        None => "settings".to_owned(),
+        None => "settings (see --help for the flag, or give it in --config FILE.toml)".to_owned(),
     })
 }
 

@@ -97,9 +97,13 @@ pub(crate) fn contents(
         serde_json::to_vec_pretty(value).map_err(|source| StudentError::Json { path: "config.json".into(), source })
     };
     let mut map = origin.config.clone();
-    let own =
-        serde_json::to_value(config).map_err(|source| StudentError::Json { path: "config.json".into(), source })?;
-    map.extend(own.as_object().cloned().unwrap_or_default());
+    // By way of text: straight to a value, 0.1 in f32 would become 0.10000000149011612.
+    let own: Map<String, Value> = serde_json::to_string(config)
+        .and_then(|text| serde_json::from_str(&text))
+        .map_err(|source| StudentError::Json { path: "config.json".into(), source })?;
+    for (key, value) in own {
+        map.entry(key).or_insert(value);
+    }
     let by_class: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (i.to_string(), n.into())).collect();
     let by_name: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (n, i.into())).collect();
     map.insert("architectures".into(), json!(["BertForTokenClassification"]));

@@ -61,7 +61,7 @@ pub struct Trained {
     pub student: Student,
     /// One report per finished epoch.
     pub epochs: Vec<EpochReport>,
-    /// The epoch, counted from 1, whose weights the student has; `None` for those of the last step.
+    /// The epoch, counted from 1, whose weights the student has, if chosen on dev.
     pub best_epoch: Option<usize>,
     /// Optimiser steps that were made.
     pub steps: usize,
@@ -100,7 +100,9 @@ pub struct Trainer {
     epoch_steps: usize,
     reports: Vec<EpochReport>,
     best: Option<Best>,
-    stopped: bool,
+    /// Weights of the start of the last epoch whose first loss was finite.
+    good: Vec<f32>,
+    diverged: bool,
 }
 
 struct Dev {
@@ -162,7 +164,8 @@ impl Trainer {
             epoch_steps: 0,
             reports: Vec::new(),
             best: None,
-            stopped: false,
+            good: Vec::new(),
+            diverged: false,
             student,
             settings: settings.clone(),
         })
@@ -174,14 +177,17 @@ impl Trainer {
         self.total_steps
     }
 
-    /// The run's result, at the end or wherever it was left.
+    /// The run's result, at the end or wherever it was left. After a divergence without dev, the student has the weights
+    /// of the start of the epoch, the last that are known to be good.
     ///
     /// # Errors
-    /// None today; the signature leaves room for devices that have to hand weights back.
+    /// If the device cannot take the weights back.
     pub fn finish(mut self) -> Result<Trained, StudentError> {
         let best_epoch = self.best.as_ref().map(|best| best.epoch);
         if let Some(best) = self.best {
             self.student.network.set_parameters(&best.parameters)?;
+        } else if self.diverged && !self.good.is_empty() {
+            self.student.network.set_parameters(&self.good)?;
         }
         Ok(Trained { student: self.student, epochs: self.reports, best_epoch, steps: self.step })
     }
@@ -204,6 +210,10 @@ impl Trainer {
         let diverged = |what, value| StudentError::Diverged { step, what, value, rate };
         if !loss.is_finite() {
             return Err(diverged("the loss", loss));
+        }
+        if first == 0 && self.best.is_none() {
+            self.good.clear();
+            self.good.extend_from_slice(self.student.network.parameters().values());
         }
         let gradient_norm = self.student.network.update(&self.adam, rate as f32);
         if !gradient_norm.is_finite() {
@@ -296,7 +306,7 @@ impl Iterator for Trainer {
     type Item = Result<StepReport, StudentError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.stopped {
+        if self.diverged {
             return None;
         }
         if self.position == self.epoch.len() {
@@ -304,7 +314,7 @@ impl Iterator for Trainer {
             self.position = 0;
         }
         let report = self.next_step();
-        self.stopped = report.is_err();
+        self.diverged = report.is_err();
         Some(report)
     }
 }

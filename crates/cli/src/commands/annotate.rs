@@ -1,9 +1,12 @@
 //! `annotate`: sentences in, distilled data out.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail};
-use apprentice_core::{Sentence, corpus::conll};
+use apprentice_core::{Sentence, corpus::conll, files};
 use apprentice_teacher::{
     Annotation, Annotator, Client, Prompt, Replay, Report, Strategy, Transcript, Unused, block_on, default_labels,
 };
@@ -13,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{inputs, output, progress::Progress, settings};
 
 #[derive(ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub struct Args {
     #[command(flatten)]
     flags: Flags,
@@ -22,6 +26,9 @@ pub struct Args {
     /// Write what could be annotated even if some completions cannot be used.
     #[arg(long)]
     skip_failed: bool,
+    /// Let the transcript hold completions for sentences that are not in the input.
+    #[arg(long)]
+    allow_unused: bool,
     /// Replace an output that exists.
     #[arg(long)]
     overwrite: bool,
@@ -41,6 +48,10 @@ struct Flags {
     /// `standard`, `cot`, or a file with a template of your own; only needed if the transcript holds several.
     #[arg(long)]
     strategy: Option<String>,
+    /// The entity types to accept; mentions of others are counted and left out [default: PER,LOC,ORG,MISC]
+    #[arg(long, value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
     /// The file of columns to write; the settings and the account go beside it.
     #[arg(short, long)]
     output: Option<PathBuf>,
@@ -54,24 +65,34 @@ struct Settings {
     input: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     strategy: Option<String>,
+    labels: Vec<Arc<str>>,
     output: PathBuf,
 }
 
+/// What a setting is where nobody says.
+#[derive(Serialize)]
+struct Defaults {
+    labels: Vec<Arc<str>>,
+}
+
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
-    let settings: Settings = settings::resolve(&toml::Table::new(), args.config.as_deref(), &args.flags)?;
+    let settings: Settings =
+        settings::resolve(&Defaults { labels: default_labels() }, args.config.as_deref(), &args.flags)?;
     let Some(file) = settings.provider.strip_prefix("replay:").map(Path::new) else {
         bail!("provider `{}`: expected replay:FILE", settings.provider);
     };
     let beside = |ending: &str| PathBuf::from(format!("{}.{ending}", settings.output.display()));
     let (settings_path, report_path) = (beside("settings.toml"), beside("report.json"));
     for path in [&settings.output, &settings_path, &report_path] {
-        output::check_free(path, args.overwrite)?;
+        files::check_output(path, args.overwrite)?;
     }
     let sentences = inputs::unlabelled(&settings.input, None)?;
     let reader = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let transcript = Transcript::read(std::io::BufReader::new(reader), &file.display().to_string())?;
     let strategy = strategy(settings.strategy.as_deref(), &transcript)?;
-    let Annotation { sentences, report } = replay(&sentences, transcript, &strategy, Unused::Refuse, progress)?;
+    let unused = if args.allow_unused { Unused::Allow } else { Unused::Refuse };
+    let Annotation { sentences, report } =
+        replay(&sentences, transcript.under(strategy.name())?, &strategy, &settings.labels, unused, progress)?;
     if !args.skip_failed {
         report.require_all().context("nothing was written; pass --skip-failed to leave these sentences out")?;
     }
@@ -109,14 +130,18 @@ pub fn replay(
     sentences: &[Sentence],
     transcript: Transcript,
     strategy: &Strategy,
+    labels: &[Arc<str>],
     unused: Unused,
     progress: Progress,
 ) -> Result<Annotation> {
-    let transcript = transcript.under(strategy.name())?;
-    let model = transcript.check(sentences, unused)?.first().map_or_else(|| "".into(), |c| c.model.clone());
+    let model = transcript
+        .check(sentences, unused)
+        .context("the input and the transcript do not fit (--allow-unused lets the transcript hold more)")?
+        .first()
+        .map_or_else(|| "".into(), |c| c.model.clone());
     let prompt = Prompt::new(strategy)?;
     let client: &dyn Client = &Replay::new(transcript);
-    let mut annotator = Annotator::new(&default_labels());
+    let mut annotator = Annotator::new(labels);
     let mut annotated = Vec::new();
     let bar = progress.bar(sentences.len(), &format!("annotate ({})", strategy.name()));
     for sentence in sentences {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use apprentice_core::{Provenance, Sentence, corpus::conll};
+use apprentice_core::{Provenance, Sentence, corpus::conll, files};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::Student;
 use clap::{Args as ClapArgs, ValueEnum};
@@ -71,7 +71,7 @@ struct Settings<'a> {
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let settings_path = args.output.as_ref().map(|path| PathBuf::from(format!("{}.settings.toml", path.display())));
     for path in args.output.iter().chain(&settings_path) {
-        output::check_free(path, args.overwrite)?;
+        files::check_output(path, args.overwrite)?;
     }
     let format = if args.json { OutputFormat::Jsonl } else { args.format };
     let sentences = inputs::unlabelled(&args.input, args.input_format)?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use apprentice_core::{Regimen, Schedule, Scores, Sentence, corpus::conll, files, metrics};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{TrainSettings, TrainingData};
-use apprentice_teacher::{Annotation, Report, Strategy, Unused};
+use apprentice_teacher::{Annotation, Report, Strategy, Unused, default_labels};
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +106,7 @@ struct TeacherScores {
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let Settings { output: directory, encoder, training } =
         settings::resolve(&Settings::default(), args.config.as_deref(), &args.flags)?;
-    output::check_free(&directory, args.overwrite)?;
+    files::check_output(&directory, args.overwrite)?;
     let [original, dev, test, unlabelled] = [sample::TRAIN, sample::DEV, sample::TEST, sample::UNLABELLED]
         .map(|file| sample::corpus(file).map(|c| c.sentences));
     let (original, dev, test, unlabelled) = (original?, dev?, test?, unlabelled?);
@@ -117,7 +117,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let mut distilled = Vec::new();
     for (strategy, file) in [(Strategy::Standard, sample::STANDARD), (Strategy::Cot, sample::COT)] {
         let Annotation { sentences, report } =
-            replay(&annotated, sample::transcript(file)?, &strategy, Unused::Refuse, progress)?;
+            replay(&annotated, sample::transcript(file)?, &strategy, &default_labels(), Unused::Refuse, progress)?;
         report.require_all()?;
         let entities = |sentences: &[Sentence]| sentences.iter().map(|s| s.entities().to_vec()).collect::<Vec<_>>();
         let scores = metrics::entities(&entities(&annotated), &entities(&sentences))?;
@@ -177,7 +177,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     for sentence in &examples {
         output::print(format_args!("  {}", output::marked(sentence)))?;
     }
-    print_next(&directory)
+    print_next(&directory, &encoder)
 }
 
 fn print_teacher(teacher: &[TeacherScores], sentences: usize) -> Result<()> {
@@ -237,13 +237,13 @@ fn print_students(
     Ok(())
 }
 
-fn print_next(directory: &Path) -> Result<()> {
+fn print_next(directory: &Path, encoder: &str) -> Result<()> {
     let at = |name: &str| directory.join(name).display().to_string();
     output::print(format_args!(
         "\nWritten to {}: model/ (loads in transformers too), data/ (the sample, and distilled.cot.conll), result.json, \
-         settings.toml\n\nNext, on your own data:\n  echo 'Your sentence here.' | apprentice predict --model {} --format marked -\n  \
-         apprentice annotate --provider replay:{} --input {} -o distilled.conll --skip-failed\n  \
-         apprentice train --encoder DIR --original {} --distilled {} --dev {} --test {} --regimen simple-mix -o run",
+         settings.toml\n\nNext (put your own files in the places of these):\n  echo 'Your sentence here.' | apprentice predict --model {} --format marked -\n  \
+         apprentice annotate --provider replay:{} --input {} -o distilled.conll --allow-unused\n  \
+         apprentice train --encoder {encoder} --original {} --distilled {} --dev {} --test {} --regimen simple-mix -o run",
         directory.display(),
         at("model"),
         at("data/completions.cot.jsonl"),

@@ -57,13 +57,17 @@ pub fn run(args: &Args) -> Result<()> {
 /// The predicted sentence of each gold one: by id where both files have the same ids, else by order.
 pub fn aligned<'a>(gold: &[Sentence], predicted: &'a [Sentence]) -> Result<Vec<&'a Sentence>> {
     if gold.len() != predicted.len() {
-        let named: HashSet<&str> = predicted.iter().map(Sentence::id).collect();
-        let missing = gold.iter().find(|s| !named.contains(s.id())).map_or("", Sentence::id);
+        let first_lacking = |of: &[Sentence], other: &[Sentence]| {
+            let ids: HashSet<&str> = other.iter().map(Sentence::id).collect();
+            of.iter().find(|s| !ids.contains(s.id())).map_or("none by its id".to_owned(), |s| s.id().to_owned())
+        };
         bail!(
-            "gold has {} sentences, predicted {}; the first gold sentence that is not predicted is {missing:?}; \
-             both files must hold the same sentences",
+            "gold has {} sentences, predicted {}; the first that only gold has: {}, the first that only predicted has: \
+             {}; both files must hold the same sentences",
             gold.len(),
-            predicted.len()
+            predicted.len(),
+            first_lacking(gold, predicted),
+            first_lacking(predicted, gold)
         );
     }
     let by_id: HashMap<&str, &Sentence> = predicted.iter().map(|s| (s.id(), s)).collect();

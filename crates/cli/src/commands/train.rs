@@ -75,42 +75,49 @@ struct Flags {
 
 #[derive(ClapArgs, Serialize)]
 struct TrainingFlags {
-    /// original-only, distilled-only, sequential, simple-mix or all.
+    /// original-only, distilled-only, sequential, simple-mix or all [default: original-only]
     #[arg(long)]
+    #[serde(serialize_with = "kind", skip_serializing_if = "Option::is_none")]
     regimen: Option<Regimen>,
-    /// Passes, as the regimen counts them.
+    /// Passes, as the regimen counts them [default: 10]
     #[arg(long)]
     epochs: Option<usize>,
-    /// Sentences per optimiser step.
+    /// Sentences per optimiser step [default: 32]
     #[arg(long)]
     batch_size: Option<usize>,
-    /// Parts in which a step's sentences are computed, to save memory.
+    /// Parts in which a step's sentences are computed, to save memory [default: 1]
     #[arg(long)]
     accumulation: Option<usize>,
-    /// The learning rate that the schedule scales.
+    /// The learning rate that the schedule scales [default: 1e-4]
     #[arg(long)]
     learning_rate: Option<f64>,
-    /// constant or linear (decay to 0).
+    /// constant, or linear: decay to 0 [default: linear]
     #[arg(long)]
     schedule: Option<String>,
-    /// Steps over which the learning rate rises from 0.
+    /// Steps over which the learning rate rises from 0 [default: 0]
     #[arg(long)]
     warmup_steps: Option<usize>,
-    /// Decoupled weight decay.
+    /// Decoupled weight decay [default: 0]
     #[arg(long)]
     weight_decay: Option<f64>,
-    /// Clip gradients to this global norm; 0 for no clipping.
+    /// Clip gradients to this global norm; 0 for no clipping [default: 1]
     #[arg(long)]
     max_gradient_norm: Option<f64>,
-    /// Decides the order of the data, dropout and fresh weights.
+    /// Decides the order of the data, dropout and fresh weights [default: 1]
     #[arg(long)]
     seed: Option<u64>,
-    /// Longest window in sub-words.
+    /// Longest window in sub-words [default: the model's limit]
     #[arg(long)]
     max_length: Option<usize>,
-    /// Sentences per epoch.
+    /// Sentences per epoch [default: one pass over the data in use]
     #[arg(long)]
     epoch_size: Option<usize>,
+}
+
+/// A regimen typed as a flag is a name only: parameters that a file gives to the same regimen stay.
+#[expect(clippy::ref_option, reason = "serde passes it so")]
+fn kind<S: serde::Serializer>(regimen: &Option<Regimen>, serializer: S) -> Result<S::Ok, S::Error> {
+    std::collections::BTreeMap::from([("kind", regimen.map(|r| r.name()))]).serialize(serializer)
 }
 
 /// The settings of one run, as written into its directory.
@@ -159,7 +166,7 @@ pub struct Finished {
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let settings: Settings = settings::resolve(&toml::Table::new(), args.config.as_deref(), &args.flags)?;
-    output::check_free(&settings.output, args.overwrite)?;
+    files::check_output(&settings.output, args.overwrite)?;
     let (original, distilled) = (inputs::labelled(&settings.original)?, inputs::labelled(&settings.distilled)?);
     let one = |path: &Option<PathBuf>| Ok::<_, anyhow::Error>(inputs::labelled(path.as_slice())?.pop());
     let (dev, test) = (one(&settings.dev)?, one(&settings.test)?);

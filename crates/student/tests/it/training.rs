@@ -113,6 +113,9 @@ fn divergence_is_named_and_good_weights_survive() {
     assert!(trainer.next().is_none(), "a diverged run goes on");
     let trained = trainer.finish().unwrap();
     assert_eq!(trained.steps, step - 1);
+    // The weights from before the epoch: here those of the start.
+    let start = Trained { student: student(1, 2), epochs: vec![], best_epoch: None, steps: 0 };
+    assert!(weights(&trained) == weights(&start), "weights that gave no finite loss were kept");
     let directory = tempfile::tempdir().unwrap();
     trained.student.save(directory.path(), "").unwrap();
     apprentice_student::Student::load(directory.path(), &apprentice_encoder::NetworkOptions::default())

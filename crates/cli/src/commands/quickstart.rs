@@ -53,13 +53,13 @@ struct Flags {
 
 #[derive(ClapArgs, Serialize)]
 struct TrainingFlags {
-    /// Decides the order of the data, dropout and fresh weights.
+    /// Decides the order of the data, dropout and fresh weights [default: 1]
     #[arg(long)]
     seed: Option<u64>,
-    /// Passes over the data in use.
+    /// Passes over the data in use [default: 12]
     #[arg(long)]
     epochs: Option<usize>,
-    /// The learning rate.
+    /// The learning rate [default: 5e-4]
     #[arg(long)]
     learning_rate: Option<f64>,
 }
@@ -76,9 +76,9 @@ struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let training = TrainSettings {
-            epochs: 30,
+            epochs: 12,
             batch_size: 16,
-            learning_rate: 1e-3,
+            learning_rate: 5e-4,
             schedule: Schedule::Linear,
             warmup_steps: 20,
             ..TrainSettings::default()

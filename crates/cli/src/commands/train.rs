@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::{inputs, output, progress::Progress, settings};
 
 /// Sub-words of the vocabulary that a student from scratch learns from its training text.
-pub const SCRATCH_VOCABULARY: usize = 2000;
+pub const SCRATCH_VOCABULARY: usize = 600;
 
 #[derive(ClapArgs)]
 pub struct Args {

@@ -1,0 +1,87 @@
+"""Trains and predicts with `apprentice` and with transformers by turns, on the same sentences, and prints a table.
+
+    python speed.py --apprentice PROGRAM --encoder DIR --train FILE.conll --test FILE.conll [--pairs 3] [--steps 40]
+
+Each pair is one run of ours and one of each rival, directly after each other; the table has the medians over the pairs
+and the range of the ratios, since a shared machine's speed drifts. Tokens are real sub-words with [CLS] and [SEP].
+Prediction times of ours include tokenisation and loading the model; those of the rivals do not.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from transformers import AutoTokenizer
+
+from transformers_ner import read_conll
+
+HERE = pathlib.Path(__file__).parent
+RIVALS = {"transformers, padded": "padded", "transformers, length-grouped, fused AdamW": "grouped"}
+
+
+def ours(a, test_tokens, folder):
+    subprocess.run(
+        [a.apprentice, "-q", "train", "--encoder", a.encoder, "--original", a.train, "--epochs", "1",
+         "--epoch-size", str(32 * a.steps), "--threads", str(a.threads), "-o", f"{folder}/run", "--overwrite"],
+        check=True, stdout=subprocess.DEVNULL,
+    )
+    train = json.load(open(f"{folder}/run/result.json"))["tokens_per_second"]
+    started = time.perf_counter()
+    subprocess.run(
+        [a.apprentice, "-q", "predict", "--model", f"{folder}/run", a.test, "--threads", str(a.threads)],
+        check=True, stdout=subprocess.DEVNULL,
+    )
+    return train, test_tokens / (time.perf_counter() - started)
+
+
+def tokens_of(path, encoder):
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    words = [tokens for tokens, _ in read_conll(path)]
+    return sum(len(ids) for ids in tokenizer(words, is_split_into_words=True)["input_ids"])
+
+
+def rival(a, batching):
+    out = subprocess.run(
+        [sys.executable, HERE / "transformers_ner.py", "--encoder", a.encoder, "--train", a.train, "--test", a.test,
+         "--max-steps", str(a.steps), "--batching", batching, "--threads", str(a.threads)],
+        check=True, stdout=subprocess.PIPE,
+    )
+    result = json.loads(out.stdout)
+    return result["train_tokens_per_s"], result["predict_tokens_per_s"]
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--apprentice", required=True)
+    p.add_argument("--encoder", required=True)
+    p.add_argument("--train", required=True)
+    p.add_argument("--test", required=True)
+    p.add_argument("--pairs", type=int, default=3)
+    p.add_argument("--steps", type=int, default=40)
+    p.add_argument("--threads", type=int, default=2)
+    a = p.parse_args()
+    measured = {"apprentice": [], **{name: [] for name in RIVALS}}
+    test_tokens = tokens_of(a.test, a.encoder)
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(a.pairs):
+            measured["apprentice"].append(ours(a, test_tokens, folder))
+            for name, batching in RIVALS.items():
+                measured[name].append(rival(a, batching))
+    print("| | train, tokens/s | ours is faster by | predict, tokens/s | ours is faster by |\n|---|---|---|---|---|")
+    for name, rows in measured.items():
+        cells = [name]
+        for kind in (0, 1):
+            ratios = [mine[kind] / row[kind] for mine, row in zip(measured["apprentice"], rows)]
+            cells.append(f"{statistics.median(row[kind] for row in rows):.0f}")
+            middle = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            cells.append("" if name == "apprentice" else middle)
+        print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

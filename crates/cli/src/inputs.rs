@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use apprentice_core::{
-    Corpus, Sentence,
+    Corpus, Scheme, Sentence, Verdict,
     corpus::{conll, text},
 };
 use clap::ValueEnum;
@@ -23,9 +23,19 @@ pub enum Format {
     Text,
 }
 
-/// Reads labelled files of columns, one after the other.
+/// Reads labelled files of columns, one after the other; each must follow IOB1 or IOB2.
 pub fn labelled(paths: &[PathBuf]) -> Result<Vec<Corpus>> {
-    paths.iter().map(|path| Ok(conll::read(path, &conll::Options::default())?)).collect()
+    paths
+        .iter()
+        .map(|path| {
+            let corpus = conll::read(path, &conll::Options::default())?;
+            if corpus.evidence.verdict() == Verdict::Neither {
+                // Read again, for the line of the first tag that is not where IOB2 has it.
+                conll::read(path, &conll::Options::with_reading(conll::Reading::Checked(Scheme::Iob2)))?;
+            }
+            Ok(corpus)
+        })
+        .collect()
 }
 
 /// Reads sentences without their labels, from a file or (`-`) standard input. Without a format, files whose names end
@@ -52,13 +62,18 @@ pub fn unlabelled(path: &Path, format: Option<Format>) -> Result<Vec<Sentence>> 
 /// The entity types of a training run: those given, which the files must not exceed, or else those of the files, which
 /// must agree.
 pub fn label_set(corpora: &[&Corpus], given: &[String]) -> Result<BTreeSet<Arc<str>>> {
+    check_labels(given)?;
     if given.is_empty() {
         if let Some((first, others)) = corpora.split_first() {
             for other in others {
                 first.check_same_labels(other).context("pass --labels TYPE,… if that is intended")?;
             }
         }
-        return Ok(corpora.iter().flat_map(|corpus| corpus.labels()).collect());
+        let found: BTreeSet<Arc<str>> = corpora.iter().flat_map(|corpus| corpus.labels()).collect();
+        if found.is_empty() {
+            bail!("there is no entity in the files: expected tags such as B-PER in the last column");
+        }
+        return Ok(found);
     }
     let given: BTreeSet<Arc<str>> = given.iter().map(|label| Arc::from(label.as_str())).collect();
     for corpus in corpora {
@@ -73,4 +88,12 @@ pub fn label_set(corpora: &[&Corpus], given: &[String]) -> Result<BTreeSet<Arc<s
         }
     }
     Ok(given)
+}
+
+/// Checks entity types from the command line.
+pub fn check_labels<S: AsRef<str>>(labels: &[S]) -> Result<()> {
+    match labels.iter().map(AsRef::as_ref).find(|label| label.is_empty() || label.contains(char::is_whitespace)) {
+        Some(label) => bail!("--labels: {label:?} is no entity type; expected names with commas and no blanks between"),
+        None => Ok(()),
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use apprentice_core::{Prf, Scores, Sentence, files};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -109,4 +109,15 @@ pub fn write_part(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> Re
     let path = directory.join(name);
     let mut file = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     file.write_all(content.as_ref()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Fails early if a directory cannot be made here: something is there, and `overwrite` is not given or it is not a
+/// directory that this program wrote. Replacing deletes all that is in it.
+pub fn check_directory(path: &Path, overwrite: bool) -> Result<()> {
+    files::check_output(path, overwrite)?;
+    let empty = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
+    if path.is_dir() && !empty && !(path.join("settings.toml").exists() && path.join("result.json").exists()) {
+        bail!("{} is not empty and not a run directory: it is not overwritten, choose another name", path.display());
+    }
+    Ok(())
 }

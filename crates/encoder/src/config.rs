@@ -42,7 +42,7 @@ pub struct EncoderConfig {
     /// How positions enter; this engine computes `absolute`.
     pub position_embedding_type: String,
     /// The id of the padding token, whose embedding starts as zeros.
-    pub pad_token_id: usize,
+    pub pad_token_id: Option<usize>,
 }
 
 impl Default for EncoderConfig {
@@ -63,7 +63,7 @@ impl Default for EncoderConfig {
             initializer_range: 0.02,
             layer_norm_eps: 1e-12,
             position_embedding_type: "absolute".into(),
-            pad_token_id: 0,
+            pad_token_id: Some(0),
         }
     }
 }
@@ -77,7 +77,10 @@ impl EncoderConfig {
         #[derive(Deserialize)]
         struct Probe {
             model_type: Option<String>,
+            #[serde(default)]
+            is_decoder: bool,
         }
+        let within = |source| EncoderError::Config { path: path.to_owned(), source: Box::new(source) };
         let json_error = |source| EncoderError::ConfigJson { path: path.to_owned(), source };
         let text =
             std::fs::read_to_string(path).map_err(|source| EncoderError::Io { path: path.to_owned(), source })?;
@@ -85,10 +88,14 @@ impl EncoderConfig {
         let probe: Probe = serde_json::from_str(&text).map_err(json_error)?;
         let found = probe.model_type.unwrap_or_else(|| "(none)".into());
         if found != "bert" {
-            return Err(EncoderError::Architecture { found });
+            return Err(within(EncoderError::Architecture { found }));
+        }
+        if probe.is_decoder {
+            let (found, expected) = ("true".to_owned(), "false: a decoder looks at earlier tokens only".to_owned());
+            return Err(within(EncoderError::ConfigValue { key: "is_decoder", found, expected }));
         }
         let config: Self = serde_json::from_str(&text).map_err(json_error)?;
-        config.check()?;
+        config.check().map_err(within)?;
         Ok(config)
     }
 
@@ -109,8 +116,9 @@ impl EncoderConfig {
     /// # Errors
     /// [`EncoderError::Architecture`] or [`EncoderError::ConfigValue`] for the first value that does not do.
     pub fn check(&self) -> Result<(), EncoderError> {
-        // Far above any published encoder, and small enough that no product of two sizes overflows.
-        const LARGEST: usize = 1 << 24;
+        // Far above any published encoder, and small enough that no sum of products overflows.
+        const LARGEST: usize = 1 << 20;
+        const MOST_PARAMETERS: usize = 1 << 33;
         if self.model_type != "bert" {
             return Err(EncoderError::Architecture { found: self.model_type.clone() });
         }
@@ -128,9 +136,19 @@ impl EncoderConfig {
             ("max_position_embeddings", self.max_position_embeddings),
             ("type_vocab_size", self.type_vocab_size),
         ] {
-            if !(1..=LARGEST).contains(&size) {
-                return Err(value(key, &size, "from 1 to 16777216"));
+            let largest = if key == "vocab_size" { 16 * LARGEST } else { LARGEST };
+            if !(1..=largest).contains(&size) {
+                return Err(value(key, &size, &format!("from 1 to {largest}")));
             }
+        }
+        if self.num_hidden_layers > 1024 {
+            return Err(value("num_hidden_layers", &self.num_hidden_layers, "at most 1024"));
+        }
+        let (h, i) = (self.hidden_size, self.intermediate_size);
+        let parameters = self.vocab_size * h + self.num_hidden_layers * (4 * h * h + 2 * h * i);
+        if parameters > MOST_PARAMETERS {
+            let expected = format!("sizes of at most {MOST_PARAMETERS} parameters, these are {parameters}");
+            return Err(value("hidden_size", &self.hidden_size, &expected));
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let expected = format!("a divisor of hidden_size = {}", self.hidden_size);

@@ -286,8 +286,7 @@ impl Encoder {
         );
         let words = batch.ids().iter().map(|&id| id as usize);
         // As in transformers, the padding token's embedding is not trained, should a text ever contain it.
-        let padding = Some(self.config.pad_token_id);
-        embedding::scatter(d, words, padding, h, &mut d_values[layout.words.clone()]);
+        embedding::scatter(d, words, self.config.pad_token_id, h, &mut d_values[layout.words.clone()]);
         let positions = self.positions.iter().copied();
         embedding::scatter(d, positions, None, h, &mut d_values[layout.positions.clone()]);
         bias::column_sums(d, &mut d_values[layout.types.start..layout.types.start + h], partials);

@@ -24,6 +24,14 @@ pub enum EncoderError {
         /// Where and why.
         source: serde_json::Error,
     },
+    /// `config.json` holds a value that cannot be used.
+    #[error("{}: {source}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Which value.
+        source: Box<EncoderError>,
+    },
     /// The configuration is of a model that this engine does not compute.
     #[error("model type `{found}` is not supported: expected `bert`; use the directory of a BERT model")]
     Architecture {

@@ -200,8 +200,10 @@ impl Parameters {
                     *value = (radius * factor) as f32;
                 }
             }
-            if tensor.range == self.layout.words && config.pad_token_id < config.vocab_size {
-                let start = config.pad_token_id * config.hidden_size;
+            if tensor.range == self.layout.words
+                && let Some(padding) = config.pad_token_id.filter(|id| *id < config.vocab_size)
+            {
+                let start = padding * config.hidden_size;
                 values[start..start + config.hidden_size].fill(0.0);
             }
         } else {

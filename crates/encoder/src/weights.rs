@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 
 use crate::{EncoderConfig, EncoderError, Layout, Parameters};
 
@@ -130,7 +130,10 @@ fn decode(view: &TensorView<'_>, values: &mut [f32]) -> bool {
 /// # Errors
 /// If the file cannot be written.
 pub fn save(parameters: &Parameters, path: &Path) -> Result<(), EncoderError> {
-    let safetensors_error = |source| EncoderError::Safetensors { path: path.to_owned(), source };
+    let safetensors_error = |source| match source {
+        SafeTensorError::IoError(source) => EncoderError::Io { path: path.to_owned(), source },
+        source => EncoderError::Safetensors { path: path.to_owned(), source },
+    };
     let mut encoded = Vec::with_capacity(parameters.layout().tensors().len());
     for (tensor, values) in parameters.tensors() {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -74,6 +74,9 @@ pub(crate) fn labels(directory: &Path, config: &Map<String, Value>) -> Result<La
     let names = config.get("id2label").and_then(Value::as_object).ok_or_else(|| {
         error("no id2label: expected a token-classification model, trained by `apprentice train`".into())
     })?;
+    if names.is_empty() {
+        return Err(error("id2label names no class".into()));
+    }
     let tags = (0..names.len())
         .map(|class| {
             let name = names
@@ -106,6 +109,11 @@ pub(crate) fn contents(
     }
     let by_class: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (i.to_string(), n.into())).collect();
     let by_name: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (n, i.into())).collect();
+    // Of the source: the numbers are saved as f32, and the labels' number follows from their names.
+    for key in ["dtype", "torch_dtype", "num_labels", "_num_labels"] {
+        map.remove(key);
+    }
+    map.insert("torch_dtype".into(), json!("float32"));
     map.insert("architectures".into(), json!(["BertForTokenClassification"]));
     map.insert("id2label".into(), by_class.into());
     map.insert("label2id".into(), by_name.into());

@@ -108,10 +108,13 @@ pub enum StudentError {
         /// What would do.
         expected: &'static str,
     },
-    /// Training ran away. The weights from before that step are kept.
+    /// The model computes no numbers: its weights are broken.
+    #[error("the model's logits are not finite: its weights are broken")]
+    NotFinite,
+    /// Training ran away. [`crate::Trainer::finish`] gives the last good weights.
     #[error(
         "training diverged at step {step}: {what} is {value}, expected a finite number; \
-         the last good weights are kept; lower the learning rate ({rate:e} at that step)"
+         lower the learning rate ({rate:e} at that step)"
     )]
     Diverged {
         /// The optimiser step, counted from 1.

@@ -78,7 +78,7 @@ impl TrainSettings {
         if self.accumulation > self.batch_size {
             return setting("accumulation", &self.accumulation, "at most batch_size");
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+        if !(self.learning_rate > 0.0 && (self.learning_rate as f32).is_finite()) {
             return setting("learning_rate", &self.learning_rate, "a positive number, such as 1e-4");
         }
         for (name, value) in [("weight_decay", self.weight_decay), ("max_gradient_norm", self.max_gradient_norm)] {

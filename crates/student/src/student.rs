@@ -158,20 +158,10 @@ impl Student {
     }
 
     /// The longest window that is used where `asked` was asked for: at most what the model takes.
-    ///
-    /// # Errors
-    /// [`StudentError::Setting`] if not even one word would fit.
-    pub fn max_length(&self, asked: Option<usize>) -> Result<usize, StudentError> {
+    #[must_use]
+    pub fn max_length(&self, asked: Option<usize>) -> usize {
         let limit = self.config().max_position_embeddings;
-        let length = asked.unwrap_or(limit).min(limit);
-        if length < self.tokenizer.shortest_window() {
-            return Err(StudentError::Setting {
-                setting: "max_length",
-                found: length.to_string(),
-                expected: "room for the special tokens and one word",
-            });
-        }
-        Ok(length)
+        asked.unwrap_or(limit).min(limit)
     }
 
     /// The entities of each sentence, in the order given; entities that the sentences carry are not looked at.
@@ -183,7 +173,7 @@ impl Student {
         sentences: &[Sentence],
         max_length: Option<usize>,
     ) -> Result<Vec<Vec<Entity>>, StudentError> {
-        let windows = self.tokenizer.windows(sentences, self.max_length(max_length)?)?;
+        let windows = self.tokenizer.windows(sentences, self.max_length(max_length))?;
         self.predict_windows(&windows)
     }
 
@@ -214,6 +204,9 @@ impl Student {
                 taken += 1;
             }
             let mut computed = self.network.logits(&batch, &rows)?;
+            if computed.iter().any(|logit| !logit.is_finite()) {
+                return Err(StudentError::NotFinite);
+            }
             for (sentence, window) in &rest[..taken] {
                 let own;
                 (own, computed) = computed.split_at(window.words.len() * classes);

@@ -58,8 +58,8 @@ impl SubwordTokenizer {
             let text = std::fs::read_to_string(&vocabulary)
                 .map_err(|source| StudentError::Io { path: vocabulary.clone(), source })?;
             let tokens: Vec<&str> = text.lines().map(str::trim_end).collect();
-            let lowercase = lowercases(&directory.join("tokenizer_config.json"))?;
-            Self::word_piece(&tokens, lowercase).map_err(|what| problem(&vocabulary, what))
+            let normalizer = normalizer(&directory.join("tokenizer_config.json"))?;
+            Self::word_piece(&tokens, normalizer).map_err(|what| problem(&vocabulary, what))
         } else {
             Err(StudentError::NoTokenizer { path: directory.to_owned() })
         }
@@ -91,7 +91,7 @@ impl SubwordTokenizer {
             .show_progress(false)
             .special_tokens(listed)
             .build();
-        let splitter = bert(WordPiece::default(), false);
+        let splitter = bert(WordPiece::default(), cased());
         let mut model = WordPiece::default();
         trainer
             .feed(sentences.iter().map(Sentence::text), |text| {
@@ -111,14 +111,14 @@ impl SubwordTokenizer {
         let mut vocabulary: Vec<(String, u32)> = model.get_vocab().into_iter().collect();
         vocabulary.sort_unstable_by_key(|(_, id)| *id);
         let tokens: Vec<&str> = vocabulary.iter().map(|(token, _)| token.as_str()).collect();
-        Self::word_piece(&tokens, false).expect("a learned vocabulary has all special tokens: this is a bug")
+        Self::word_piece(&tokens, cased()).expect("a learned vocabulary has all special tokens: this is a bug")
     }
 
-    fn word_piece(tokens: &[&str], lowercase: bool) -> Result<Self, String> {
+    fn word_piece(tokens: &[&str], normalizer: BertNormalizer) -> Result<Self, String> {
         let ids: AHashMap<String, u32> =
             tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), id as u32)).collect();
         let model = WordPiece::builder().vocab(ids).unk_token("[UNK]".into()).build();
-        let mut tokenizer = bert(model.map_err(|e| e.to_string())?, lowercase);
+        let mut tokenizer = bert(model.map_err(|e| e.to_string())?, normalizer);
         let id = |token: &str| {
             tokenizer.token_to_id(token).map(|id| (token.to_owned(), id)).ok_or(format!("has no token {token}"))
         };
@@ -137,7 +137,11 @@ impl SubwordTokenizer {
         tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
         let ids = |special| tokenizer.encode("a", special).map(|e| e.get_ids().to_vec()).map_err(|e| e.to_string());
         let (bare, whole) = (ids(false)?, ids(true)?);
-        let start = whole.windows(bare.len().max(1)).position(|w| w == bare).unwrap_or(0);
+        if bare.is_empty() {
+            return Err("makes nothing of the word `a`".into());
+        }
+        let start = whole.windows(bare.len()).position(|w| w == bare);
+        let start = start.ok_or("does not keep the text between its special tokens")?;
         let unknown = ["[UNK]", "<unk>"].iter().find_map(|token| tokenizer.token_to_id(token));
         Ok(Self {
             prefix: whole[..start].to_vec(),
@@ -150,7 +154,8 @@ impl SubwordTokenizer {
     /// The largest id that it can give.
     #[must_use]
     pub fn largest_id(&self) -> u32 {
-        self.tokenizer.get_vocab(true).into_values().max().unwrap_or(0)
+        let special = self.prefix.iter().chain(&self.suffix).copied();
+        self.tokenizer.get_vocab(true).into_values().chain(special).max().unwrap_or(0)
     }
 
     /// The tokens in the order of their ids.
@@ -172,7 +177,7 @@ impl SubwordTokenizer {
     /// The windows of every sentence, each of at most `max_length` sub-words with the special tokens.
     ///
     /// # Errors
-    /// If the tokeniser fails on a word; the word is named.
+    /// If `max_length` leaves no room for a sub-word, or the tokeniser fails on a word, which is named.
     pub fn windows(&self, sentences: &[Sentence], max_length: usize) -> Result<Vec<Vec<Window>>, StudentError> {
         // A word's sub-words do not depend on its neighbours, and texts repeat their words.
         let mut known: HashMap<&str, Vec<u32>> = HashMap::new();
@@ -181,7 +186,12 @@ impl SubwordTokenizer {
                 known.insert(word, self.subwords(word)?);
             }
         }
-        let limit = max_length - self.prefix.len() - self.suffix.len();
+        let special = self.prefix.len() + self.suffix.len();
+        let limit = max_length.checked_sub(special).filter(|limit| *limit > 0).ok_or(StudentError::Setting {
+            setting: "max_length",
+            found: max_length.to_string(),
+            expected: "room for the special tokens and one sub-word",
+        })?;
         Ok(sentences
             .iter()
             .map(|sentence| {
@@ -190,12 +200,6 @@ impl SubwordTokenizer {
                 cut(&lengths, limit).into_iter().map(|cut| self.window(&words, cut)).collect()
             })
             .collect())
-    }
-
-    /// How many sub-words a window needs at the least: the special tokens and one word.
-    #[must_use]
-    pub fn shortest_window(&self) -> usize {
-        self.prefix.len() + self.suffix.len() + 1
     }
 
     fn subwords(&self, word: &str) -> Result<Vec<u32>, StudentError> {
@@ -226,15 +230,26 @@ fn problem(path: &Path, problem: String) -> StudentError {
     StudentError::Tokenizer { path: path.to_owned(), problem }
 }
 
-/// Whether a `tokenizer_config.json` asks for lower-casing; BERT's default is yes.
-fn lowercases(path: &Path) -> Result<bool, StudentError> {
+/// What a `tokenizer_config.json` asks for; BERT's defaults if it says nothing or is not there.
+fn normalizer(path: &Path) -> Result<BertNormalizer, StudentError> {
     if !path.exists() {
-        return Ok(true);
+        return Ok(BertNormalizer::default());
     }
     let text = std::fs::read_to_string(path).map_err(|source| StudentError::Io { path: path.to_owned(), source })?;
     let config: serde_json::Value =
         serde_json::from_str(&text).map_err(|source| StudentError::Json { path: path.to_owned(), source })?;
-    Ok(config.get("do_lower_case").and_then(serde_json::Value::as_bool).unwrap_or(true))
+    let flag = |key| config.get(key).and_then(serde_json::Value::as_bool);
+    Ok(BertNormalizer::new(
+        true,
+        flag("tokenize_chinese_chars").unwrap_or(true),
+        flag("strip_accents"),
+        flag("do_lower_case").unwrap_or(true),
+    ))
+}
+
+/// The text handling of a fresh vocabulary: case and accents are kept.
+fn cased() -> BertNormalizer {
+    BertNormalizer::new(true, true, Some(false), false)
 }
 
 type BertTokenizer = TokenizerImpl<
@@ -246,10 +261,10 @@ type BertTokenizer = TokenizerImpl<
 >;
 
 /// BERT's text handling around a vocabulary.
-fn bert(model: WordPiece, lowercase: bool) -> BertTokenizer {
+fn bert(model: WordPiece, normalizer: BertNormalizer) -> BertTokenizer {
     let mut tokenizer = TokenizerImpl::new(model);
     tokenizer
-        .with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))
+        .with_normalizer(Some(normalizer))
         .with_pre_tokenizer(Some(BertPreTokenizer))
         .with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()));
     tokenizer

@@ -137,7 +137,7 @@ impl Trainer {
             first_step: epoch_steps[..epochs.start].iter().sum(),
             steps: epoch_steps[epochs].iter().sum(),
         });
-        let max_length = student.max_length(settings.max_length)?;
+        let max_length = student.max_length(settings.max_length);
         let dev = data.dev.map(|sentences| {
             Ok::<_, StudentError>(Dev {
                 windows: student.tokenizer.windows(sentences, max_length)?,
@@ -224,7 +224,16 @@ impl Trainer {
         self.loss_sum += loss;
         self.epoch_steps += 1;
         let epoch = self.reports.len() + 1;
-        let epoch_end = if last == self.epoch.len() { Some(self.end_epoch()?) } else { None };
+        let epoch_end = if last < self.epoch.len() {
+            None
+        } else if self.student.network.parameters().values().iter().any(|v| !v.is_finite()) {
+            return Err(diverged("a weight", f64::NAN));
+        } else {
+            Some(self.end_epoch().map_err(|error| match error {
+                StudentError::NotFinite => diverged("a logit on dev", f64::NAN),
+                other => other,
+            })?)
+        };
         Ok(StepReport {
             step,
             steps: self.total_steps,
@@ -246,7 +255,8 @@ impl Trainer {
                 Pool::Distilled => &self.distilled[draw.index],
             })
             .collect();
-        let labelled: usize = drawn.iter().map(|example| example.classes.len()).sum();
+        // Sentences without a word have no label to learn from; a batch of nothing else has no gradient either.
+        let labelled = drawn.iter().map(|example| example.classes.len()).sum::<usize>().max(1);
         let (mut loss, mut tokens) = (0.0, 0);
         for part in drawn.chunks(drawn.len().div_ceil(self.settings.accumulation)) {
             let mut batch = PackedBatch::default();

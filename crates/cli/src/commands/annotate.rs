@@ -81,6 +81,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let Some(file) = settings.provider.strip_prefix("replay:").map(Path::new) else {
         bail!("provider `{}`: expected replay:FILE", settings.provider);
     };
+    inputs::check_labels(&settings.labels)?;
     let beside = |ending: &str| PathBuf::from(format!("{}.{ending}", settings.output.display()));
     let (settings_path, report_path) = (beside("settings.toml"), beside("report.json"));
     for path in [&settings.output, &settings_path, &report_path] {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use apprentice_core::{Regimen, Schedule, Scores, Sentence, corpus::conll, files, metrics};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{TrainSettings, TrainingData};
@@ -106,7 +106,7 @@ struct TeacherScores {
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let Settings { output: directory, encoder, training } =
         settings::resolve(&Settings::default(), args.config.as_deref(), &args.flags)?;
-    files::check_output(&directory, args.overwrite)?;
+    output::check_directory(&directory, args.overwrite)?;
     let [original, dev, test, unlabelled] = [sample::TRAIN, sample::DEV, sample::TEST, sample::UNLABELLED]
         .map(|file| sample::corpus(file).map(|c| c.sentences));
     let (original, dev, test, unlabelled) = (original?, dev?, test?, unlabelled?);
@@ -136,6 +136,9 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         let settings = TrainSettings { regimen, ..training.clone() };
         let student = train::student(&encoder, types.clone(), settings.seed, &options, || annotated.clone())?;
         let mut run = train::train(student, data, &settings, progress)?;
+        if let Some(why) = &run.outcome.stopped {
+            bail!("regimen {}: {why}; nothing was written", regimen.name());
+        }
         run.outcome.test = Some(run.student.evaluate(&test, settings.max_length)?);
         finished.push(run);
     }

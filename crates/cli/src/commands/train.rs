@@ -149,8 +149,9 @@ pub struct Outcome {
     pub epochs: Vec<EpochReport>,
     pub dev: Option<Scores>,
     pub test: Option<Scores>,
+    /// All tokens at the speed below.
     pub train_seconds: f64,
-    /// Sub-words per second in training, special tokens included, without evaluation.
+    /// Sub-words per second in training, special tokens included, without evaluation; 0 if every step had one.
     pub tokens_per_second: f64,
     /// Set if the run was cut short; the model has the last good weights.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,7 +167,7 @@ pub struct Finished {
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let settings: Settings = settings::resolve(&toml::Table::new(), args.config.as_deref(), &args.flags)?;
-    files::check_output(&settings.output, args.overwrite)?;
+    output::check_directory(&settings.output, args.overwrite)?;
     let (original, distilled) = (inputs::labelled(&settings.original)?, inputs::labelled(&settings.distilled)?);
     let one = |path: &Option<PathBuf>| Ok::<_, anyhow::Error>(inputs::labelled(path.as_slice())?.pop());
     let (dev, test) = (one(&settings.dev)?, one(&settings.test)?);
@@ -195,7 +196,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     save(&finished, &settings, (original.len(), distilled.len()), args.overwrite)?;
     let outcome = &finished.outcome;
     if let Some(why) = &outcome.stopped {
-        bail!("{why}; they are in {}", settings.output.join("model").display());
+        bail!("{why}; the last good weights are in {}", settings.output.join("model").display());
     }
     if args.json {
         return output::print_json(outcome);
@@ -247,12 +248,15 @@ pub fn train(
     let bar = progress.bar(trainer.total_steps(), settings.regimen.name());
     let mut steps: Vec<StepReport> = Vec::new();
     let (mut stopped, mut seconds) = (None, 0.0);
+    let scored = |report: &StepReport| report.epoch_end.as_ref().is_some_and(|end| end.dev.is_some());
     let mut clock = Instant::now();
     for report in &mut trainer {
         match report {
             Ok(report) => {
-                // An epoch's last step includes the scoring of dev, which is no training: its time is not counted.
-                seconds += if report.epoch_end.is_some() { 0.0 } else { clock.elapsed().as_secs_f64() };
+                // Steps with the scoring of dev in them, which is no training, are left out of the speed.
+                if !scored(&report) {
+                    seconds += clock.elapsed().as_secs_f64();
+                }
                 progress.step(&bar, &report);
                 steps.push(report);
                 clock = Instant::now();
@@ -263,7 +267,7 @@ pub fn train(
     }
     bar.finish_and_clear();
     let Trained { student, epochs, best_epoch, steps: made } = trainer.finish()?;
-    let timed: usize = steps.iter().filter(|s| s.epoch_end.is_none()).map(|s| s.tokens).sum();
+    let timed: usize = steps.iter().filter(|s| !scored(s)).map(|s| s.tokens).sum();
     let all: usize = steps.iter().map(|s| s.tokens).sum();
     let tokens_per_second = if seconds > 0.0 { timed as f64 / seconds } else { 0.0 };
     let outcome = Outcome {

@@ -233,7 +233,10 @@ fn a_diverging_run_stops_and_keeps_the_last_good_weights() {
         "run",
     ];
     let error = fails(directory.path(), &train);
-    assert!(error.contains("training diverged at step") && error.contains("they are in run/model"), "{error}");
+    assert!(
+        error.contains("training diverged at step") && error.contains("the last good weights are in run/model"),
+        "{error}"
+    );
     let card = std::fs::read_to_string(directory.path().join("run/model/README.md")).unwrap();
     assert!(card.contains("Warning: training diverged"), "{card}");
     succeeds(directory.path(), &["-q", "predict", "--model", "run", "a.conll"]);
@@ -263,4 +266,39 @@ fn wrong_usage_is_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(run_in(directory.path(), &["train", "--no-such-flag"]).status.code(), Some(2));
     assert_eq!(run_in(directory.path(), &["train", "--regimen", "none-such"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_directory_that_is_no_run_is_never_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory, "a.conll", SMALL);
+    std::fs::create_dir(directory.path().join("precious")).unwrap();
+    write(&directory, "precious/thesis.txt", "years of work");
+    let train = ["-q", "train", "--encoder", "scratch:1x8x2", "--original", "a.conll", "--overwrite", "-o", "precious"];
+    assert!(fails(directory.path(), &train).contains("not a run directory"));
+    assert!(directory.path().join("precious/thesis.txt").exists());
+}
+
+#[test]
+fn labels_and_tags_that_make_no_classes_are_refused_before_training() {
+    let directory = tempfile::tempdir().unwrap();
+    let train = ["-q", "train", "--encoder", "scratch:1x8x2", "--original", "a.conll", "-o", "run"];
+    write(&directory, "a.conll", SMALL);
+    for labels in ["PER,LOC,", "PER, LOC"] {
+        assert!(fails(directory.path(), &[&train[..], &["--labels", labels]].concat()).contains("is no entity type"));
+    }
+    assert!(fails(directory.path(), &[&train[..], &["--labels", "PER"]].concat()).contains("LOC"));
+    write(&directory, "a.conll", "nothing O\nhere O\n");
+    assert!(fails(directory.path(), &train).contains("no entity in the files"));
+    // Neither IOB1 (`B-` starts a sentence) nor IOB2 (`I-` after `O`).
+    write(&directory, "a.conll", "Ann B-PER\nwon O\nRome I-LOC\n");
+    assert!(fails(directory.path(), &train).contains("a.conll:3"));
+}
+
+#[test]
+fn a_quickstart_that_diverges_fails_and_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["-q", "quickstart", "--encoder", "scratch:1x8x2", "--epochs", "1", "--learning-rate", "1e30"];
+    assert!(fails(directory.path(), &arguments).contains("regimen original-only: training diverged"));
+    assert!(written(&directory, &[]).is_empty());
 }

@@ -89,7 +89,9 @@ pub(crate) fn matmul(a: Matrix<'_>, b: Matrix<'_>, to: &mut [f32], destination: 
         to.copy_from_slice(&padded[..to.len()]);
         return;
     }
-    let (row_tiles, column_tiles) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLUMNS));
+    let column_tiles = n.div_ceil(TILE_COLUMNS);
+    // Rows are not cut where a tile of half as many would fall under the rule of `rows_needed`.
+    let row_tiles = if TILE_ROWS / 2 >= rows_needed(n, k) { m.div_ceil(TILE_ROWS) } else { 1 };
     let shared = Shared(to.as_mut_ptr());
     (0..row_tiles * column_tiles).into_par_iter().for_each(|tile| {
         // Even shares: no tile is a sliver.
@@ -173,7 +175,9 @@ mod tests {
     /// The rows of a short product are, bit for bit, the first rows of a long one.
     #[test]
     fn rows_do_not_depend_on_each_other() {
-        for (n, k) in [(384, 384), (1152, 384), (384, 1536), (70, 33), (200, 64), (9, 384), (48, 2048), (1, 7)] {
+        for (n, k) in
+            [(384, 384), (1152, 384), (384, 1536), (70, 33), (200, 64), (9, 384), (2, 384), (48, 2048), (1, 7)]
+        {
             let (a, b) = (random(700 * k, 1), random(n * k, 2));
             let mut all = vec![0.0; 700 * n];
             matmul(Matrix::new(&a, k), Matrix::new(&b, k).transposed(), &mut all, Destination::Overwrite);

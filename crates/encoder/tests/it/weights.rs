@@ -112,10 +112,16 @@ fn configurations_of_other_models_are_refused() {
         std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
         EncoderConfig::read(&path).unwrap_err().to_string()
     };
-    assert!(read(r#"{"model_type": "roberta"}"#).starts_with("model type `roberta` is not supported: expected `bert`"));
+    assert!(
+        read(r#"{"model_type": "roberta"}"#)
+            .contains("config.json: model type `roberta` is not supported: expected `bert`")
+    );
     assert!(read("{}").contains("`(none)`"));
     assert!(read(r#"{"model_type": "bert", "hidden_act": "relu"}"#).contains("hidden_act is relu, expected gelu"));
     assert!(read(r#"{"model_type": "bert", "num_attention_heads": 7}"#).contains("a divisor of hidden_size = 768"));
     assert!(read(r#"{"model_type": "bert", "hidden_size": 99999999999}"#).contains("hidden_size is 99999999999"));
+    assert!(read(r#"{"model_type": "bert", "num_hidden_layers": 9999}"#).contains("num_hidden_layers is 9999"));
+    assert!(read(r#"{"model_type": "bert", "hidden_size": 1048572}"#).contains("at most 8589934592 parameters"));
+    assert!(read(r#"{"model_type": "bert", "is_decoder": true}"#).contains("is_decoder is true, expected false"));
     assert!(read(r#"{"model_type": "bert", "hidden_size": "#).contains("config.json: not a readable model"));
 }

@@ -119,8 +119,9 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         let Annotation { sentences, report } =
             replay(&annotated, sample::transcript(file)?, &strategy, &default_labels(), Unused::Refuse, progress)?;
         report.require_all()?;
-        let entities = |sentences: &[Sentence]| sentences.iter().map(|s| s.entities().to_vec()).collect::<Vec<_>>();
-        let scores = metrics::entities(&entities(&annotated), &entities(&sentences))?;
+        let [gold, predicted] =
+            [&annotated, &sentences].map(|set| set.iter().map(Sentence::entities).collect::<Vec<_>>());
+        let scores = metrics::entities(&gold, &predicted)?;
         teacher.push(TeacherScores { strategy: strategy.name().to_owned(), scores, report });
         distilled = sentences[original.len()..].to_vec();
     }

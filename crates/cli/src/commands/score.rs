@@ -49,8 +49,9 @@ pub fn run(args: &Args) -> Result<()> {
     let gold = conll::read(&args.gold, &options)?.sentences;
     let predicted = conll::read(&args.predicted, &options)?.sentences;
     let predicted = aligned(&gold, &predicted)?;
-    let entities = |sentences: &[&Sentence]| sentences.iter().map(|s| s.entities().to_vec()).collect::<Vec<_>>();
-    let scores = metrics::entities(&entities(&gold.iter().collect::<Vec<_>>()), &entities(&predicted))?;
+    let gold: Vec<_> = gold.iter().map(Sentence::entities).collect();
+    let predicted: Vec<_> = predicted.iter().map(|s| s.entities()).collect();
+    let scores = metrics::entities(&gold, &predicted)?;
     if args.json { output::print_json(&scores) } else { output::print(output::scores_table(&scores)) }
 }
 

@@ -33,7 +33,7 @@ def ours(a, test_tokens, folder):
     train = json.load(open(f"{folder}/run/result.json"))["tokens_per_second"]
     started = time.perf_counter()
     subprocess.run(
-        [a.apprentice, "-q", "predict", "--model", f"{folder}/run", a.test, "--input-format", "conll", "--threads", str(a.threads)],
+        [a.apprentice, "-q", "predict", "--model", f"{folder}/run", a.test, "--threads", str(a.threads)],
         check=True, stdout=subprocess.DEVNULL,
     )
     return train, test_tokens / (time.perf_counter() - started)

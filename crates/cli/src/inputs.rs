@@ -1,62 +1,144 @@
 //! Corpora from the command line's paths.
 
 use std::{
-    collections::BTreeSet,
-    io::Read,
+    collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::{Context, Result, bail};
 use apprentice_core::{
-    Corpus, Scheme, Sentence, Verdict,
-    corpus::{conll, text},
+    Certainty, Corpus, CorpusError, Provenance, Sentence,
+    corpus::{Column, Format, OnConflict, ReadOptions, Reading, Source, Unit},
 };
-use clap::ValueEnum;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
-/// How an input is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Columns, one token a line.
-    Conll,
-    /// One sentence a line.
-    Text,
+use crate::progress::Progress;
+
+/// A parser of the names of a closed choice.
+pub fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: std::str::FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| name.parse())
 }
 
-/// Reads labelled files of columns, one after the other; each must follow IOB1 or IOB2.
-pub fn labelled(paths: &[PathBuf]) -> Result<Vec<Corpus>> {
-    paths
+/// How inputs are read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Input")]
+pub struct ReadFlags {
+    /// The format of the input; seen from its content if not given
+    #[arg(long, value_name = "FORMAT", value_parser = one_of::<Format>(&Format::NAMES))]
+    format: Option<Format>,
+    /// The token's column in files of columns: a number, from the end if negative, or a name of the header
+    #[arg(long, value_name = "COLUMN", default_value = "1", allow_hyphen_values = true)]
+    token_column: Column,
+    /// The tag's column in files of columns
+    #[arg(long, value_name = "COLUMN", default_value = "-1", allow_hyphen_values = true)]
+    tag_column: Column,
+    /// The names of tags that are given as numbers, in order: O,B-PER,I-PER,…
+    #[arg(long, value_name = "TAG,…", value_delimiter = ',')]
+    tag_names: Vec<String>,
+    /// What one text is; documents and files are split into sentences
+    #[arg(long, default_value = "sentence", value_parser = one_of::<Unit>(&Unit::NAMES))]
+    unit: Unit,
+    /// What becomes of spans that cannot be expressed: that end inside a token, overlap, or come in pieces
+    #[arg(long, value_name = "POLICY", default_value = "error", value_parser = one_of::<OnConflict>(&OnConflict::NAMES))]
+    on_conflict: OnConflict,
+}
+
+impl ReadFlags {
+    /// As options, for labels or without.
+    pub fn options(&self, labels: bool) -> ReadOptions {
+        let mut options = if labels { ReadOptions::default() } else { ReadOptions::unlabelled() };
+        options.on_conflict = self.on_conflict;
+        options.format = self.format;
+        options.token_column = self.token_column.clone();
+        options.tag_column = self.tag_column.clone();
+        options.tag_names.clone_from(&self.tag_names);
+        options.unit = self.unit;
+        options
+    }
+}
+
+/// The sources that paths mean: files, folders, patterns, `-`.
+pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
+    let sources: Result<Vec<Vec<Source>>, _> = paths.iter().map(|path| Source::expand(path)).collect();
+    Ok(sources?.concat())
+}
+
+/// Reads labelled files, one after the other; each must have labels, and tags that follow one scheme.
+pub fn labelled(paths: &[PathBuf], progress: Progress) -> Result<Vec<Corpus>> {
+    sources(paths)?
         .iter()
-        .map(|path| {
-            let corpus = conll::read(path, &conll::Options::default())?;
-            if corpus.evidence.verdict() == Verdict::Neither {
-                // Read again, for the line of the first tag that is not where IOB2 has it.
-                conll::read(path, &conll::Options::with_reading(conll::Reading::Checked(Scheme::Iob2)))?;
+        .map(|source| {
+            let corpus = told(Corpus::read(source, &ReadOptions::default())?, progress);
+            let verdict = corpus.evidence.verdict();
+            if matches!(verdict.certainty, Certainty::Broken { .. }) {
+                // Read again, for the line of the first tag that is not where the nearest scheme has it.
+                Corpus::read(source, &ReadOptions::with_reading(Reading::Checked(verdict.scheme)))?;
+            }
+            let unlabelled = |s: &&Sentence| *s.provenance() == Provenance::Unlabelled;
+            if let Some(sentence) = corpus.sentences.iter().find(unlabelled) {
+                bail!(
+                    "{}: sentence {} has no labels: expected labelled data in one of the formats of `apprentice data`",
+                    corpus.path.display(),
+                    sentence.id()
+                );
             }
             Ok(corpus)
         })
         .collect()
 }
 
-/// Reads sentences without their labels, from a file or (`-`) standard input. Without a format, files whose names end
-/// in `.txt` and standard input are text, others are columns.
-pub fn unlabelled(path: &Path, format: Option<Format>) -> Result<Vec<Sentence>> {
-    let standard_input = path == Path::new("-");
-    let by_name =
-        if standard_input || path.extension().is_some_and(|e| e == "txt") { Format::Text } else { Format::Conll };
-    let bytes = if standard_input {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
-        bytes
-    } else {
-        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
-    };
-    let path = if standard_input { Path::new("stdin") } else { path };
-    Ok(match format.unwrap_or(by_name) {
-        Format::Conll => conll::parse(path, &bytes, &conll::Options::unlabelled())?,
-        Format::Text => text::parse(path, &bytes)?,
+/// Reads sentences with their labels, which may be none.
+pub fn sentences(path: &Path, flags: &ReadFlags, progress: Progress) -> Result<Vec<Sentence>> {
+    read_all(path, progress, |source| Corpus::read(source, &flags.options(true)))
+}
+
+/// The same for a file of the texts of other sentences, with their tokens where the file gives none.
+pub fn sentences_like(
+    others: &[Sentence],
+    path: &Path,
+    flags: &ReadFlags,
+    progress: Progress,
+) -> Result<Vec<Sentence>> {
+    read_all(path, progress, |source| Corpus::read_with_tokens_of(others, source, &flags.options(true)))
+}
+
+/// Reads sentences without their labels.
+pub fn unlabelled(path: &Path, flags: &ReadFlags, progress: Progress) -> Result<Vec<Sentence>> {
+    read_all(path, progress, |source| Corpus::read(source, &flags.options(false)))
+}
+
+fn read_all(
+    path: &Path,
+    progress: Progress,
+    read: impl Fn(&Source) -> Result<Corpus, CorpusError>,
+) -> Result<Vec<Sentence>> {
+    let mut sentences = Vec::new();
+    for source in Source::expand(path)? {
+        sentences.extend(told(read(&source)?, progress).sentences);
     }
-    .sentences)
+    Ok(sentences)
+}
+
+/// Says what of a file could not be taken as it is.
+fn told(corpus: Corpus, progress: Progress) -> Corpus {
+    let path = corpus.path.display();
+    if corpus.skipped > 0 {
+        progress.note(format_args!("{path}: {} left out, not accepted by their annotators", corpus.skipped));
+    }
+    if !corpus.conflicts.counts.is_empty() {
+        progress.note(format_args!("{path}: in conflict: {}", corpus.conflicts));
+        for conflict in &corpus.conflicts.first {
+            progress.note(format_args!("  {conflict}"));
+        }
+    }
+    corpus
 }
 
 /// The entity types of a training run: those given, which the files must not exceed, or else those of the files, which
@@ -96,4 +178,52 @@ pub fn check_labels<S: AsRef<str>>(labels: &[S]) -> Result<()> {
         Some(label) => bail!("--labels: {label:?} is no entity type; expected names with commas and no blanks between"),
         None => Ok(()),
     }
+}
+
+/// The predicted sentence of each gold one: by id where both files have the same ids, else by order.
+pub fn aligned<'a>(gold: &[Sentence], predicted: &'a [Sentence], names: [&str; 2]) -> Result<Vec<&'a Sentence>> {
+    let [first, second] = names;
+    if gold.len() != predicted.len() {
+        let first_lacking = |of: &[Sentence], other: &[Sentence]| {
+            let ids: HashSet<&str> = other.iter().map(Sentence::id).collect();
+            of.iter().find(|s| !ids.contains(s.id())).map_or("none by its id".to_owned(), |s| s.id().to_owned())
+        };
+        bail!(
+            "{first} has {} sentences, {second} {}; the first that only {first} has: {}, the first that only {second} \
+             has: {}; both files must hold the same sentences",
+            gold.len(),
+            predicted.len(),
+            first_lacking(gold, predicted),
+            first_lacking(predicted, gold)
+        );
+    }
+    let by_id: HashMap<&str, &Sentence> = predicted.iter().map(|s| (s.id(), s)).collect();
+    // Of several files, two sentences can have the same id: then those in order are meant.
+    let same_order = gold.iter().zip(predicted).all(|(gold, predicted)| gold.id() == predicted.id());
+    let same_ids = !same_order && gold.iter().all(|s| by_id.contains_key(s.id()));
+    gold.iter()
+        .zip(predicted)
+        .map(|(gold, in_order)| {
+            let predicted = if same_ids { by_id[gold.id()] } else { in_order };
+            if gold.words().eq(predicted.words()) {
+                return Ok(predicted);
+            }
+            if let Some(at) = (0..gold.tokens().len().max(predicted.tokens().len())).find(|&at| {
+                let word = |s: &Sentence| (at < s.tokens().len()).then(|| s.word(at).to_owned());
+                word(gold) != word(predicted)
+            }) {
+                let word =
+                    |s: &Sentence| if at < s.tokens().len() { s.word(at).to_owned() } else { "(end)".to_owned() };
+                bail!(
+                    "sentence {} of {first} and {} of {second} differ at token {at}: {:?} and {:?}; both files must \
+                     hold the same tokens",
+                    gold.id(),
+                    predicted.id(),
+                    word(gold),
+                    word(predicted)
+                );
+            }
+            Ok(predicted)
+        })
+        .collect()
 }

@@ -3,6 +3,8 @@
 mod commands;
 mod inputs;
 mod output;
+mod outputs;
+mod page;
 mod progress;
 mod sample;
 mod settings;
@@ -23,13 +25,13 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, and it lives as long as the program")]
 enum Command {
     /// The whole job on built-in sample data: no network, no arguments, under two minutes.
     Quickstart(commands::quickstart::Args),
     /// Label sentences with a teacher and write them as distilled data.
     Annotate(commands::annotate::Args),
-    /// Score predicted entities against gold ones.
+    #[command(subcommand)]
+    Data(commands::data::Verb),
     Score(commands::score::Args),
     /// Train a student on original data, distilled data or both.
     Train(commands::train::Args),
@@ -43,7 +45,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Quickstart(args) => commands::quickstart::run(&args, progress),
         Command::Annotate(args) => commands::annotate::run(&args, progress),
-        Command::Score(args) => commands::score::run(&args),
+        Command::Data(verb) => commands::data::run(&verb, progress),
+        Command::Score(args) => commands::score::run(&args, progress),
         Command::Train(args) => commands::train::run(&args, progress),
         Command::Predict(args) => commands::predict::run(&args, progress),
     };

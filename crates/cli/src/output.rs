@@ -54,6 +54,15 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Ta
     table
 }
 
+/// A table of texts.
+pub fn text_table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
+    let mut table = table(header, rows);
+    for column in table.column_iter_mut() {
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    table
+}
+
 /// A share as people print F1.
 pub fn share(value: f64) -> String {
     format!("{value:.4}")
@@ -78,7 +87,8 @@ pub fn scores_table(scores: &Scores) -> Table {
     let mut rows: Vec<Vec<String>> =
         scores.per_type.iter().map(|(label, score)| row(label, &score.prf, counted(score))).collect();
     rows.push(row("micro", &scores.micro.prf, counted(&scores.micro)));
-    rows.push(average("macro", &scores.macro_average));
+    rows.push(average("macro (gold types)", &scores.macro_gold));
+    rows.push(average("macro (all types)", &scores.macro_union));
     rows.push(average("weighted", &scores.weighted));
     table(&["type", "precision", "recall", "F1", "gold", "predicted", "right"], rows)
 }

@@ -1,6 +1,9 @@
 //! Progress on stderr: a bar on a terminal, a line per epoch elsewhere, nothing with `--quiet`.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+};
 
 use apprentice_student::StepReport;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -29,15 +32,16 @@ impl Progress {
     }
 
     /// A line that stays.
-    pub fn note(self, bar: Option<&ProgressBar>, line: &str) {
-        if self.quiet {
-            return;
-        }
-        match bar {
-            Some(bar) if io::stderr().is_terminal() => bar.println(line),
+    pub fn note(self, line: impl Display) {
+        if !self.quiet {
             // Progress that nobody reads is no failure.
-            _ => drop(writeln!(io::stderr().lock(), "{line}")),
+            let _ = writeln!(io::stderr().lock(), "{line}");
         }
+    }
+
+    /// A line that stays above a bar.
+    fn note_above(self, bar: &ProgressBar, line: &str) {
+        if !self.quiet && io::stderr().is_terminal() { bar.println(line) } else { self.note(line) }
     }
 
     /// Shows one training step.
@@ -57,7 +61,7 @@ impl Progress {
                 end.distilled,
                 end.loss
             );
-            self.note(Some(bar), &line);
+            self.note_above(bar, &line);
         }
     }
 }

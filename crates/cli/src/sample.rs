@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use apprentice_core::{Corpus, CorpusError, corpus::conll};
+use apprentice_core::{Corpus, CorpusError, corpus::ReadOptions};
 use apprentice_teacher::{Transcript, TranscriptError};
 
 macro_rules! sample {
@@ -25,7 +25,7 @@ pub const COT: File = sample!("completions.cot.jsonl");
 pub const ALL: [File; 6] = [TRAIN, DEV, TEST, UNLABELLED, STANDARD, COT];
 
 pub fn corpus((name, content): File) -> Result<Corpus, CorpusError> {
-    conll::parse(Path::new(name), content.as_bytes(), &conll::Options::default())
+    Corpus::parse(Path::new(name), content, &ReadOptions::default())
 }
 
 pub fn transcript((name, content): File) -> Result<Transcript, TranscriptError> {

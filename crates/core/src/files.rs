@@ -23,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::{Builder, TempDir};
+use tempfile::{Builder, NamedTempFile, TempDir};
 use thiserror::Error;
 
 /// Why an output cannot be written.
@@ -66,44 +66,102 @@ pub fn check_output(path: &Path, overwrite: bool) -> Result<(), FileError> {
 
 /// Writes a file: whoever opens it sees the old one or the whole new one.
 ///
-/// A link is followed. What is no regular file (`/dev/stdout`, a pipe) is written to directly.
-///
 /// # Errors
 /// [`FileError::Exists`] if the file is there and `overwrite` is not set, [`FileError::Io`] for all else, with the
 /// error of `write` as its source.
 pub fn write_atomic<T>(
     path: &Path,
     overwrite: bool,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>,
+    write: impl FnOnce(&mut AtomicFile) -> io::Result<T>,
 ) -> Result<T, FileError> {
-    check_output(path, overwrite)?;
-    if is_device(path) {
-        let fill = |file| -> io::Result<T> {
-            let mut out = BufWriter::new(file);
-            let value = write(&mut out)?;
-            out.flush()?;
-            Ok(value)
-        };
-        return fs::OpenOptions::new().write(true).open(path).and_then(fill).map_err(FileError::io(path));
-    }
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let replace = || -> io::Result<T> {
-        let (file, temporary) = neighbour(0o666).tempfile_in(parent(&target))?.into_parts();
-        let mut out = BufWriter::new(file);
-        let value = write(&mut out)?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        if overwrite {
-            temporary.persist(&target)?;
+    let mut file = AtomicFile::create(path, overwrite)?;
+    let value = write(&mut file).map_err(FileError::io(path))?;
+    file.commit()?;
+    Ok(value)
+}
+
+/// A file that is there once it is committed; dropped before, it leaves no trace.
+///
+/// A link is followed. What is no regular file (`/dev/stdout`, a pipe) is written to directly.
+#[derive(Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    overwrite: bool,
+    out: BufWriter<Target>,
+}
+
+#[derive(Debug)]
+enum Target {
+    Device(File),
+    Temporary { file: NamedTempFile, name: PathBuf },
+}
+
+impl AtomicFile {
+    /// Starts a file.
+    ///
+    /// # Errors
+    /// [`FileError`] as for [`check_output`], or if there can be no temporary neighbour.
+    pub fn create(path: &Path, overwrite: bool) -> Result<Self, FileError> {
+        check_output(path, overwrite)?;
+        let target = if is_device(path) {
+            fs::OpenOptions::new().write(true).open(path).map(Target::Device)
         } else {
-            temporary.persist_noclobber(&target)?;
+            let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            neighbour(0o666).tempfile_in(parent(&name)).map(|file| Target::Temporary { file, name })
+        };
+        let out = BufWriter::with_capacity(1 << 16, target.map_err(FileError::io(path))?);
+        Ok(Self { path: path.to_owned(), overwrite, out })
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] if another has come there since and `overwrite` is not set, else [`FileError::Io`].
+    pub fn commit(self) -> Result<(), FileError> {
+        let Self { path, overwrite, out } = self;
+        let replace = || -> io::Result<()> {
+            let Target::Temporary { file, name } = out.into_inner().map_err(io::IntoInnerError::into_error)? else {
+                return Ok(());
+            };
+            file.as_file().sync_all()?;
+            if overwrite {
+                file.persist(&name)?;
+            } else {
+                file.persist_noclobber(&name)?;
+            }
+            sync_directory(parent(&name))
+        };
+        replace().map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists if !overwrite => FileError::Exists { path: path.clone() },
+            _ => FileError::Io { path: path.clone(), source },
+        })
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Device(file) => file.write(bytes),
+            Self::Temporary { file, .. } => file.write(bytes),
         }
-        sync_directory(parent(&target))?;
-        Ok(value)
-    };
-    replace().map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists if !overwrite => FileError::Exists { path: path.to_owned() },
-        _ => FileError::Io { path: path.to_owned(), source },
-    })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Device(file) => file.flush(),
+            Self::Temporary { file, .. } => file.flush(),
+        }
+    }
 }
 
 /// Fills a directory: `fill` is given an empty one beside `path`, which takes its place when all is well.

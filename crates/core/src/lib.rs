@@ -2,6 +2,7 @@
 //! `apprentice` shares. No tensors, no network, no printing.
 
 pub mod corpus;
+pub mod data;
 pub mod files;
 pub mod metrics;
 pub mod regimen;
@@ -10,11 +11,11 @@ mod sentence;
 mod span;
 pub mod tags;
 
-pub use corpus::{Corpus, CorpusError, LabelMismatch, LineProblem};
+pub use corpus::{Corpus, CorpusError, LabelMismatch, LineProblem, Record};
 pub use files::FileError;
 pub use metrics::{Counts, MetricsError, Prf, Score, Scores};
 pub use regimen::{Draw, Draws, Plan, Pool, Pools, Regimen, RegimenError};
 pub use schedule::Schedule;
 pub use sentence::{Entity, Provenance, Sentence, SentenceError};
 pub use span::Span;
-pub use tags::{Evidence, Scheme, Tag, TagError, Verdict};
+pub use tags::{Certainty, Evidence, Scheme, SchemeError, Tag, TagError, Verdict};

@@ -27,6 +27,8 @@ pub enum Provenance {
     Unlabelled,
     /// A human.
     Original,
+    /// A student.
+    Predicted,
     /// A teacher.
     Distilled {
         /// The prompt strategy, such as `standard` or `cot`.
@@ -47,7 +49,7 @@ pub struct Sentence {
     tokens: Vec<Span>,
     entities: Vec<Entity>,
     provenance: Provenance,
-    document: Option<usize>,
+    document: Option<Arc<str>>,
 }
 
 /// Why tokens and entities do not make a sentence.
@@ -159,9 +161,9 @@ impl Sentence {
         Ok(self)
     }
 
-    /// The same sentence as part of a document (counted from 0 within its corpus).
+    /// The same sentence as part of a document.
     #[must_use]
-    pub fn in_document(mut self, document: Option<usize>) -> Self {
+    pub fn in_document(mut self, document: Option<Arc<str>>) -> Self {
         self.document = document;
         self
     }
@@ -204,10 +206,10 @@ impl Sentence {
         &self.provenance
     }
 
-    /// The document the sentence belongs to, counted from 0 within its corpus, where the source tells.
+    /// The name of the document that the sentence belongs to, where the source tells.
     #[must_use]
-    pub fn document(&self) -> Option<usize> {
-        self.document
+    pub fn document(&self) -> Option<&Arc<str>> {
+        self.document.as_ref()
     }
 
     /// The text of token `index`.
@@ -225,12 +227,22 @@ impl Sentence {
         self.tokens.iter().map(|t| &self.text[t.range()])
     }
 
+    /// The bytes from the first to the last token of `tokens`.
+    ///
+    /// # Panics
+    /// If the span reaches beyond the sentence's tokens.
+    #[must_use]
+    pub fn bytes(&self, tokens: Span) -> Span {
+        let (first, last) = (self.tokens[tokens.start()], self.tokens[tokens.end() - 1]);
+        Span::new(first.start(), last.end()).expect("tokens are in order: this is a bug")
+    }
+
     /// The text from the first to the last token of `tokens`, with what stands between them.
     ///
     /// # Panics
     /// If the span reaches beyond the sentence's tokens.
     #[must_use]
     pub fn surface(&self, tokens: Span) -> &str {
-        &self.text[self.tokens[tokens.start()].start()..self.tokens[tokens.end() - 1].end()]
+        &self.text[self.bytes(tokens).range()]
     }
 }

@@ -50,6 +50,12 @@ impl Span {
         self.start..self.end
     }
 
+    /// The span from the first position of the two to their last.
+    #[must_use]
+    pub fn through(self, other: Self) -> Self {
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+
     /// Whether the two share a position.
     #[must_use]
     pub const fn overlaps(self, other: Self) -> bool {

@@ -67,7 +67,7 @@ impl ModelCard<'_> {
             }
             let micro = &scores.micro;
             let _ = row(&mut text, "micro", micro.prf.precision, micro.prf.recall, micro.prf.f1, micro.counts.gold);
-            let average = &scores.macro_average;
+            let average = &scores.macro_union;
             let _ = row(&mut text, "macro", average.precision, average.recall, average.f1, micro.counts.gold);
             text.push('\n');
         }

@@ -83,7 +83,13 @@ pub(crate) fn labels(directory: &Path, config: &Map<String, Value>) -> Result<La
                 .get(&class.to_string())
                 .and_then(Value::as_str)
                 .ok_or_else(|| error(format!("id2label names {} classes but not class {class}", names.len())))?;
-            name.parse::<Tag>().map_err(|e| error(format!("id2label, class {class}: {e}")))
+            match name.parse::<Tag>() {
+                Ok(Tag::End(_) | Tag::Single(_)) => {
+                    Err(error(format!("id2label, class {class}: `{name}`: expected a model with classes O, B- and I-")))
+                }
+                Ok(tag) => Ok(tag),
+                Err(e) => Err(error(format!("id2label, class {class}: {e}"))),
+            }
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Labels::from_tags(tags))

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use apprentice_core::{Entity, Sentence, Tag, tags};
+use apprentice_core::{Entity, Scheme, Sentence, Tag, tags};
 
 /// The tags that the head tells apart, by class.
 ///
@@ -77,7 +77,7 @@ impl Labels {
     /// # Errors
     /// The type.
     pub fn classes_of(&self, sentence: &Sentence) -> Result<Vec<u32>, Arc<str>> {
-        tags::encode_iob2(sentence.entities(), sentence.tokens().len())
+        tags::encode(sentence.entities(), sentence.tokens().len(), Scheme::Iob2)
             .into_iter()
             .map(|tag| {
                 // A model without this `B-` marks beginnings with `I-`.

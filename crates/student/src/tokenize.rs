@@ -179,13 +179,7 @@ impl SubwordTokenizer {
     /// # Errors
     /// If `max_length` leaves no room for a sub-word, or the tokeniser fails on a word, which is named.
     pub fn windows(&self, sentences: &[Sentence], max_length: usize) -> Result<Vec<Vec<Window>>, StudentError> {
-        // A word's sub-words do not depend on its neighbours, and texts repeat their words.
-        let mut known: HashMap<&str, Vec<u32>> = HashMap::new();
-        for word in sentences.iter().flat_map(Sentence::words) {
-            if !known.contains_key(word) {
-                known.insert(word, self.subwords(word)?);
-            }
-        }
+        let known = self.vocabulary_of(sentences)?;
         let special = self.prefix.len() + self.suffix.len();
         let limit = max_length.checked_sub(special).filter(|limit| *limit > 0).ok_or(StudentError::Setting {
             setting: "max_length",
@@ -200,6 +194,26 @@ impl SubwordTokenizer {
                 cut(&lengths, limit).into_iter().map(|cut| self.window(&words, cut)).collect()
             })
             .collect())
+    }
+
+    /// How many sub-words the words of these sentences have, special tokens not counted.
+    ///
+    /// # Errors
+    /// If the tokeniser fails on a word, which is named.
+    pub fn subword_count(&self, sentences: &[Sentence]) -> Result<usize, StudentError> {
+        let known = self.vocabulary_of(sentences)?;
+        Ok(sentences.iter().flat_map(Sentence::words).map(|word| known[word].len()).sum())
+    }
+
+    /// The sub-words of every word: they do not depend on its neighbours, and texts repeat their words.
+    fn vocabulary_of<'s>(&self, sentences: &'s [Sentence]) -> Result<HashMap<&'s str, Vec<u32>>, StudentError> {
+        let mut known: HashMap<&str, Vec<u32>> = HashMap::new();
+        for word in sentences.iter().flat_map(Sentence::words) {
+            if !known.contains_key(word) {
+                known.insert(word, self.subwords(word)?);
+            }
+        }
+        Ok(known)
     }
 
     fn subwords(&self, word: &str) -> Result<Vec<u32>, StudentError> {

@@ -13,7 +13,12 @@ use apprentice_teacher::{
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
-use crate::{inputs, output, progress::Progress, settings};
+use crate::{
+    inputs::{self, ReadFlags},
+    output,
+    progress::Progress,
+    settings,
+};
 
 #[derive(ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags")]
@@ -29,6 +34,8 @@ pub struct Args {
     /// Let the transcript hold completions for sentences that are not in the input.
     #[arg(long)]
     allow_unused: bool,
+    #[command(flatten)]
+    read: ReadFlags,
     /// Replace an output that exists.
     #[arg(long)]
     overwrite: bool,
@@ -42,7 +49,7 @@ struct Flags {
     /// Where answers come from: `replay:FILE`, recorded completions in JSON lines.
     #[arg(long)]
     provider: Option<String>,
-    /// The sentences: a file of columns (a tag column is ignored) or a `.txt` file, one sentence a line.
+    /// The sentences: text or a corpus in any format; its labels are not looked at.
     #[arg(long)]
     input: Option<PathBuf>,
     /// `standard`, `cot`, or a file with a template of your own; only needed if the transcript holds several.
@@ -87,7 +94,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     for path in [&settings.output, &settings_path, &report_path] {
         files::check_output(path, args.overwrite)?;
     }
-    let sentences = inputs::unlabelled(&settings.input, None)?;
+    let sentences = inputs::unlabelled(&settings.input, &args.read, progress)?;
     let reader = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let transcript = Transcript::read(std::io::BufReader::new(reader), &file.display().to_string())?;
     let strategy = strategy(settings.strategy.as_deref(), &transcript)?;

@@ -1,6 +1,7 @@
 //! One module per verb.
 
 pub mod annotate;
+pub mod data;
 pub mod predict;
 pub mod quickstart;
 pub mod score;

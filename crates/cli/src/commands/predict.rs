@@ -1,52 +1,48 @@
 //! `predict`: text in, entities out.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
-use apprentice_core::{Provenance, Sentence, corpus::conll, files};
+use apprentice_core::{
+    Provenance, Record, Sentence,
+    corpus::{Format, ReadOptions, Sink},
+};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::Student;
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::{
-    inputs::{self, Format},
+    inputs::{self, ReadFlags},
     output,
+    outputs::{self, WriteSettings},
     progress::Progress,
 };
 
-/// What is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum OutputFormat {
-    /// Columns: token and IOB2 tag.
-    Conll,
-    /// JSON lines: `id`, `text` and `entities` with code-point offsets, end exclusive.
-    Jsonl,
-    /// The text with `[entities|TYPE]` marked.
-    Marked,
-}
+/// The outputs that `--to` names besides the corpus formats.
+const MARKED: &str = "marked";
 
 #[derive(ClapArgs)]
 pub struct Args {
     /// A model directory, or the run directory that holds it.
     #[arg(long)]
     model: PathBuf,
-    /// A file of columns, a `.txt` file with one sentence a line, or `-` for text on standard input.
+    /// Text or a corpus in any format, or `-` for standard input; labels are not looked at.
     input: PathBuf,
-    /// How the input is laid out, if its name does not tell.
-    #[arg(long, value_enum)]
-    input_format: Option<Format>,
-    /// What to write.
-    #[arg(long, value_enum, default_value = "conll")]
-    format: OutputFormat,
-    /// Write JSON lines; the same as `--format jsonl`.
+    #[command(flatten)]
+    read: ReadFlags,
+    /// What to write: a format, or `marked` for text with `[entities|TYPE]`
+    #[arg(long, default_value = "conll", value_parser = PossibleValuesParser::new([&Format::NAMES[..], &[MARKED]].concat()))]
+    to: String,
+    /// Write JSON lines; the same as `--to entities`.
     #[arg(long)]
     json: bool,
     /// Write to this file instead of standard output; the settings go beside it.
-    #[arg(short, long)]
-    output: Option<PathBuf>,
+    #[arg(short, long, default_value = "-", hide_default_value = true)]
+    output: PathBuf,
     /// Replace an output that exists.
     #[arg(long)]
     overwrite: bool,
@@ -60,43 +56,45 @@ pub struct Args {
 
 /// What decided an output, as written beside it.
 #[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
 struct Settings<'a> {
-    model: PathBuf,
+    model: &'a Path,
     input: &'a Path,
-    format: OutputFormat,
+    to: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_length: Option<usize>,
+    read: ReadOptions,
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
-    let settings_path = args.output.as_ref().map(|path| PathBuf::from(format!("{}.settings.toml", path.display())));
-    for path in args.output.iter().chain(&settings_path) {
-        files::check_output(path, args.overwrite)?;
-    }
-    let format = if args.json { OutputFormat::Jsonl } else { args.format };
-    let sentences = inputs::unlabelled(&args.input, args.input_format)?;
+    outputs::check(&args.output, args.overwrite)?;
+    let to = if args.json { Format::Entities.name() } else { &args.to };
+    let sentences = inputs::unlabelled(&args.input, &args.read, progress)?;
     let model = model_directory(&args.model);
     let mut student = Student::load(&model, &NetworkOptions::with_threads(args.threads))?;
     let bar = progress.bar(sentences.len(), "predict");
-    let mut written = Vec::new();
-    for chunk in sentences.chunks(1024) {
-        let tagged = tag(&mut student, chunk, args.max_length)?;
-        match format {
-            OutputFormat::Conll => conll::write(&mut written, &tagged)?,
-            OutputFormat::Jsonl => written.extend(tagged.iter().flat_map(|s| json_line(s).into_bytes())),
-            OutputFormat::Marked => written.extend(tagged.iter().flat_map(|s| (output::marked(s) + "\n").into_bytes())),
+    let mut tagged = |take: &mut dyn FnMut(Sentence) -> Result<()>| {
+        for chunk in sentences.chunks(1024) {
+            tag(&mut student, chunk, args.max_length)?.into_iter().try_for_each(&mut *take)?;
+            bar.inc(chunk.len() as u64);
         }
-        bar.inc(chunk.len() as u64);
-    }
-    bar.finish_and_clear();
-    match (&args.output, settings_path) {
-        (Some(path), Some(settings_path)) => {
-            let settings = Settings { model, input: &args.input, format, max_length: args.max_length };
-            output::write_file(path, args.overwrite, &written)?;
-            output::write_file(&settings_path, args.overwrite, toml::to_string_pretty(&settings)?.as_bytes())
+        bar.finish_and_clear();
+        anyhow::Ok(())
+    };
+    if to == MARKED {
+        let mut sink = Sink::create(&args.output, args.overwrite)?;
+        tagged(&mut |sentence| Ok(writeln!(sink, "{}", output::marked(&sentence))?))?;
+        sink.commit(&args.output)?;
+    } else {
+        let settings = WriteSettings::of(to.parse()?, args.overwrite)?;
+        let written = settings.write(&args.output, |take| tagged(&mut |sentence| take(Record::from(&sentence))))?;
+        for (what, sentences) in written.losses.list() {
+            progress.note(format_args!("{to} cannot express {what}, in {sentences} sentences"));
         }
-        _ => Ok(std::io::Write::write_all(&mut std::io::stdout().lock(), &written)?),
     }
+    let (input, read) = (args.input.as_path(), args.read.options(false));
+    let settings = Settings { model: &model, input, to, max_length: args.max_length, read };
+    outputs::write_settings(&args.output, args.overwrite, &settings)
 }
 
 /// A run directory holds its model in `model`.
@@ -111,20 +109,6 @@ pub fn tag(student: &mut Student, sentences: &[Sentence], max_length: Option<usi
     sentences
         .iter()
         .zip(predicted)
-        .map(|(sentence, entities)| Ok(sentence.clone().with_entities(entities, Provenance::Unlabelled)?))
+        .map(|(sentence, entities)| Ok(sentence.clone().with_entities(entities, Provenance::Predicted)?))
         .collect()
-}
-
-fn json_line(sentence: &Sentence) -> String {
-    let text = sentence.text();
-    let entities: Vec<_> = sentence
-        .entities()
-        .iter()
-        .map(|entity| {
-            let surface = sentence.surface(entity.span);
-            let start = text[..sentence.tokens()[entity.span.start()].start()].chars().count();
-            json!({"start": start, "end": start + surface.chars().count(), "label": entity.label, "text": surface})
-        })
-        .collect();
-    json!({"id": sentence.id(), "text": text, "entities": entities}).to_string() + "\n"
 }

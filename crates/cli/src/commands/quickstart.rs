@@ -223,7 +223,7 @@ fn print_students(
             precision,
             recall,
             micro,
-            test.map_or(String::new(), |s| output::share(s.macro_average.f1)),
+            test.map_or(String::new(), |s| output::share(s.macro_union.f1)),
         ]
     });
     let header =

@@ -168,8 +168,9 @@ pub struct Finished {
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let settings: Settings = settings::resolve(&toml::Table::new(), args.config.as_deref(), &args.flags)?;
     output::check_directory(&settings.output, args.overwrite)?;
-    let (original, distilled) = (inputs::labelled(&settings.original)?, inputs::labelled(&settings.distilled)?);
-    let one = |path: &Option<PathBuf>| Ok::<_, anyhow::Error>(inputs::labelled(path.as_slice())?.pop());
+    let (original, distilled) =
+        (inputs::labelled(&settings.original, progress)?, inputs::labelled(&settings.distilled, progress)?);
+    let one = |path: &Option<PathBuf>| Ok::<_, anyhow::Error>(inputs::labelled(path.as_slice(), progress)?.pop());
     let (dev, test) = (one(&settings.dev)?, one(&settings.test)?);
     let corpora: Vec<&Corpus> = original.iter().chain(&distilled).chain(&dev).chain(&test).collect();
     if original.is_empty() && distilled.is_empty() {

@@ -10,294 +10,324 @@
 //! ```
 //!
 //! - Columns are separated by tabs if the line has a tab, so that tokens may contain blanks, and otherwise by runs of
-//!   blanks; no other character separates (a no-break space belongs to its token). The token is first, the tag last,
-//!   and every row has as many columns as the first.
+//!   blanks; no other character separates (a no-break space belongs to its token). The token is first and the tag last
+//!   unless the options say otherwise, and every row has as many columns as the first.
+//! - A file whose first row has one column is unlabelled.
+//! - Tags follow any [`Scheme`](crate::Scheme), or are bare types (`PER`, `O`), as seen from the first rows.
 //! - A line of nothing but blanks and tabs ends a sentence, and so does a row whose token is `-DOCSTART-`, which starts
-//!   a document. No sentence can have this token.
-//! - A line `# id = X` without a tab names the sentence that follows; there are no other comments. A sentence
-//!   without a name is called by the file's stem and its place in the file, from 0: `train-00017`.
+//!   a document. No sentence can have this token. The document is called by the file's stem and its place, `train#3`.
+//! - Comments: `# id = X` (or `# sent_id = X`) names the sentence that follows, `# text = X` gives its text with what
+//!   stands between the tokens, `# newdoc id = X` starts a document or names the one that `-DOCSTART-` has just started,
+//!   `# global.columns = X Y` names the columns. Other lines at the start of a sentence that begin with `#` and have
+//!   another number of columns than the rows are left out. A comment has no tab.
+//! - A sentence without a name is called by the file's stem and its place in the file, from 0: `train-00017`.
 //!
 //! ```
 //! use std::path::Path;
-//! use apprentice_core::{Verdict, corpus::conll};
+//! use apprentice_core::corpus::{Corpus, ReadOptions};
 //! let file = "Ann B-PER\nKeller I-PER\nwon O\n\n# id = x7\nRome B-LOC\n";
-//! let corpus = conll::parse(Path::new("news.conll"), file.as_bytes(), &conll::Options::default())?;
+//! let corpus = Corpus::parse(Path::new("news.conll"), file, &ReadOptions::default())?;
 //! assert_eq!(corpus.sentences.len(), 2);
 //! assert_eq!(corpus.sentences[0].id(), "news-00000");
 //! assert_eq!(corpus.sentences[0].entities()[0].span.range(), 0..2);
 //! assert_eq!(corpus.sentences[1].id(), "x7");
-//! assert_eq!(corpus.evidence.verdict(), Verdict::Iob2);
 //!
-//! let error = conll::parse(Path::new("news.conll"), b"Ann B-PER\nwon\n", &conll::Options::default()).unwrap_err();
+//! let error = Corpus::parse(Path::new("news.conll"), "Ann B-PER\nwon\n", &ReadOptions::default()).unwrap_err();
 //! assert!(error.to_string().starts_with("news.conll:2: one column (`won`): expected at least two"));
 //! # Ok::<(), apprentice_core::CorpusError>(())
 //! ```
 
+mod columns;
 mod write;
 
-use std::{collections::HashMap, path::Path};
+use std::{io::Read, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use ahash::AHashMap;
 
-pub use write::{WriteError, write};
+pub(super) use write::ConllWriter;
+pub use write::write;
 
-use super::{Corpus, CorpusError, LineProblem, lines, load, stem};
-use crate::{Evidence, Provenance, Scheme, Sentence, Tag, tags};
+pub(super) use self::columns::looks_like_columns;
+use self::columns::{Columns, Layout};
+use super::{Failure, LineProblem, ReadOptions, Reading, Record, lines::Lines, reader::ReadRecords, source::Opened};
+use crate::{Evidence, Span, Tag};
 
 const DOCUMENT: &str = "-DOCSTART-";
 const ID: &str = "# id = ";
+const TEXT: &str = "# text = ";
+const NEW_DOCUMENT: &str = "# newdoc id = ";
 
-/// How tags become entities.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reading {
-    /// By [`tags::decode_lenient`], whatever the scheme.
-    #[default]
-    Lenient,
-    /// By [`tags::decode_strict`]: what does not follow the scheme is no entity, for scoring as
-    /// [`crate::metrics::strict`] does.
-    Strict(Scheme),
-    /// A tag that the scheme does not have at its place is an error.
-    Checked(Scheme),
+/// The sentences of a stream of columns.
+pub(super) struct Records {
+    lines: Lines<Box<dyn Read + Send>>,
+    parser: Parser,
+    /// The line at hand ended a sentence and has still to be looked at.
+    at_end: bool,
 }
 
-/// How to read a file of columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Options {
-    /// How tags become entities.
-    pub reading: Reading,
-    /// Whether the last column is the tag. If not, a file may have one column only, all columns but the first are
-    /// ignored, and the sentences are [`Provenance::Unlabelled`].
-    pub tags: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { reading: Reading::default(), tags: true }
+impl Records {
+    pub fn new(stem: String, opened: Opened, options: &ReadOptions) -> Result<Self, Failure> {
+        let layout = Layout::of(&opened.head, options)?;
+        let parser = Parser {
+            labels: options.labels && layout.columns != 1,
+            reading: options.reading,
+            layout,
+            stem,
+            sentences: 0,
+            documents: 0,
+            document: None,
+            fresh_document: false,
+            faulty: false,
+            evidence: Evidence::default(),
+            known: AHashMap::new(),
+            columns: Columns::default(),
+            id: None,
+            given_text: None,
+            first: 0,
+            last: 0,
+            text: String::new(),
+            tokens: Vec::new(),
+            tags: Vec::new(),
+        };
+        Ok(Self { lines: Lines::new(opened.stream), parser, at_end: false })
     }
 }
 
-impl Options {
-    /// For a file whose tags are to be read in this way.
-    #[must_use]
-    pub fn with_reading(reading: Reading) -> Self {
-        Self { reading, ..Self::default() }
+impl ReadRecords for Records {
+    fn next(&mut self) -> Option<Result<(usize, Record), Failure>> {
+        while !self.at_end {
+            let Some(line) = self.lines.next() else {
+                self.at_end = true;
+                break;
+            };
+            match line.and_then(|(number, line)| self.parser.line(number, line)) {
+                Ok(None) => {}
+                Ok(Some(sentence)) => return Some(Ok(sentence)),
+                Err(failure) => return Some(Err(failure)),
+            }
+        }
+        match self.parser.end_sentence() {
+            Ok(Some(sentence)) => Some(Ok(sentence)),
+            Ok(None) => self.parser.unused_id().map(Err),
+            Err(failure) => Some(Err(failure)),
+        }
     }
 
-    /// For the tokens only, whether there are tags or not.
-    #[must_use]
-    pub fn unlabelled() -> Self {
-        Self { tags: false, ..Self::default() }
-    }
-}
-
-/// Reads a file.
-///
-/// # Errors
-/// [`CorpusError`], always with the file and where possible with the line.
-pub fn read(path: &Path, options: &Options) -> Result<Corpus, CorpusError> {
-    parse(path, &load(path)?, options)
-}
-
-/// Reads bytes that stand for the file `path`.
-///
-/// # Errors
-/// [`CorpusError::Empty`] and [`CorpusError::Line`].
-pub fn parse(path: &Path, bytes: &[u8], options: &Options) -> Result<Corpus, CorpusError> {
-    let mut parser = Parser::new(path, *options);
-    for (number, line) in lines(bytes) {
-        line.map_err(|problem| At { line: number, problem })
-            .and_then(|line| parser.line(number, line))
-            .map_err(|at| at.within(path))?;
-    }
-    parser.finish().map_err(|at| at.within(path))?;
-    if parser.sentences.is_empty() {
-        return Err(CorpusError::Empty { path: path.to_owned() });
-    }
-    Ok(Corpus { path: path.to_owned(), sentences: parser.sentences, evidence: parser.evidence })
-}
-
-/// A problem and its line, before the file's name is attached.
-struct At {
-    line: usize,
-    problem: LineProblem,
-}
-
-impl At {
-    fn within(self, path: &Path) -> CorpusError {
-        CorpusError::Line { path: path.to_owned(), line: self.line, problem: self.problem }
+    fn evidence(&self) -> &Evidence {
+        &self.parser.evidence
     }
 }
 
-struct Parser<'a> {
-    options: Options,
+type Problem = LineProblem;
+
+struct Parser {
+    labels: bool,
+    reading: Reading,
+    layout: Layout,
     stem: String,
-    sentences: Vec<Sentence>,
+    sentences: usize,
+    documents: usize,
+    document: Option<Arc<str>>,
+    /// A row of the sentence at hand is faulty.
+    faulty: bool,
+    /// No sentence has followed since the document started.
+    fresh_document: bool,
     evidence: Evidence,
-    document: Option<usize>,
-    /// Where each id was first.
-    ids: HashMap<String, usize>,
     /// Each tag of the file once, so that all its entities share their labels.
-    known: HashMap<&'a str, Tag>,
-    /// The number of columns and the row that set it.
-    columns: Option<(usize, usize)>,
-    /// The id that waits for its sentence.
-    id: Option<(usize, &'a str)>,
-    /// The sentence at hand: its first line, words and tags.
+    known: AHashMap<String, Tag>,
+    columns: Columns,
+    /// The id that waits for its sentence, and its line.
+    id: Option<(usize, String)>,
+    /// The text that waits for its sentence.
+    given_text: Option<String>,
+    /// The sentence at hand: its first and last line, words and tags.
     first: usize,
-    words: Vec<&'a str>,
+    last: usize,
+    text: String,
+    tokens: Vec<Span>,
     tags: Vec<Tag>,
 }
 
-impl<'a> Parser<'a> {
-    fn new(path: &Path, options: Options) -> Self {
-        Self {
-            options,
-            stem: stem(path),
-            sentences: Vec::new(),
-            evidence: Evidence::default(),
-            document: None,
-            ids: HashMap::new(),
-            known: HashMap::new(),
-            columns: None,
-            id: None,
-            first: 0,
-            words: Vec::new(),
-            tags: Vec::new(),
-        }
-    }
-
-    fn line(&mut self, number: usize, line: &'a str) -> Result<(), At> {
+impl Parser {
+    /// Takes a line; gives the sentence that it ends.
+    fn line(&mut self, number: usize, line: &str) -> Result<Option<(usize, Record)>, Failure> {
+        let here = |problem: Problem| problem.at(number);
         if line.bytes().all(|byte| matches!(byte, b' ' | b'\t')) {
             return self.end_sentence();
         }
-        if let Some(id) = id_comment(line) {
-            return self.name(number, id);
+        if line.starts_with('#') && !line.contains('\t') && self.comment(number, line)? {
+            return Ok(None);
         }
-        let mut columns = Columns::of(line);
-        let token = columns.next().unwrap_or_default();
+        if self.layout.header.take_if(|header| *header == number).is_some() {
+            return Ok(None);
+        }
+        self.columns.split(line);
+        let token = self.layout.token.pick(&self.columns, line).map_err(here)?;
         if token == DOCUMENT {
-            self.end_sentence()?;
-            self.document = Some(self.document.map_or(0, |document| document + 1));
-            return Ok(());
+            let sentence = self.end_sentence()?;
+            self.new_document(None);
+            return Ok(sentence);
         }
-        self.row(number, line, token, columns).map_err(|problem| At { line: number, problem })
+        if line.starts_with('#') && self.tokens.is_empty() && self.columns.len() != self.layout.columns {
+            return Ok(None);
+        }
+        let row = self.row(number, line, token);
+        self.faulty |= row.is_err();
+        row.map_err(here)?;
+        Ok(None)
     }
 
-    fn name(&mut self, number: usize, id: &'a str) -> Result<(), At> {
-        if !self.words.is_empty() {
-            return Err(At { line: number, problem: LineProblem::IdInside { id: id.to_owned() } });
+    /// Whether the line is one of the comments that mean something.
+    fn comment(&mut self, number: usize, line: &str) -> Result<bool, Failure> {
+        let id = line.strip_prefix(ID).or_else(|| line.strip_prefix("# sent_id = ")).map(|id| id.trim_matches(' '));
+        if let Some(id) = id.filter(|id| !id.is_empty()) {
+            if !self.tokens.is_empty() {
+                return Err(Problem::IdInside { id: id.to_owned() }.at(number));
+            }
+            let unused = self.unused_id();
+            self.id = Some((number, id.to_owned()));
+            return unused.map_or(Ok(true), Err);
         }
-        self.check_id_used()?;
-        self.id = Some((number, id));
-        Ok(())
+        if !self.tokens.is_empty() {
+            return Ok(false);
+        }
+        if let Some(text) = line.strip_prefix(TEXT) {
+            self.given_text = Some(text.to_owned());
+            return Ok(true);
+        }
+        if let Some(name) = line.strip_prefix(NEW_DOCUMENT).map(|name| name.trim_matches(' ')) {
+            if self.fresh_document {
+                self.document = Some(name.into());
+            } else {
+                self.new_document(Some(name));
+            }
+            return Ok(true);
+        }
+        Ok(line.starts_with("# global.columns ="))
     }
 
-    fn row(&mut self, number: usize, line: &str, token: &'a str, rest: Columns<'a>) -> Result<(), LineProblem> {
-        let (rest, last) = rest.fold((0, None), |(count, _), column| (count + 1, Some(column)));
-        if self.options.tags && last.is_none() {
-            return Err(LineProblem::OneColumn { found: line.to_owned() });
+    fn new_document(&mut self, name: Option<&str>) {
+        self.document = Some(name.map_or_else(|| format!("{}#{}", self.stem, self.documents).into(), Arc::from));
+        self.documents += 1;
+        self.fresh_document = true;
+    }
+
+    fn row(&mut self, number: usize, line: &str, token: &str) -> Result<(), Problem> {
+        let found = self.columns.len();
+        if self.layout.columns == 0 {
+            // The first bytes of the file had no row.
+            self.layout.columns = found;
+            self.labels &= found > 1;
         }
-        let (expected, first) = *self.columns.get_or_insert((rest + 1, number));
-        if rest + 1 != expected {
-            return Err(LineProblem::Columns { found: rest + 1, expected, first });
+        if self.labels && found == 1 {
+            return Err(Problem::OneColumn { found: super::excerpt(line) });
+        }
+        let first = *self.layout.first_row.get_or_insert(number);
+        if found != self.layout.columns {
+            return Err(Problem::Columns { found, expected: self.layout.columns, first });
         }
         if token.is_empty() {
-            return Err(LineProblem::NoToken);
+            return Err(Problem::NoToken);
         }
-        if let Some(tag) = last.filter(|_| self.options.tags) {
-            let tag = self.tag(tag.trim_matches(' '))?;
-            let previous = self.tags.last().unwrap_or(&Tag::Outside);
-            match self.options.reading {
-                Reading::Checked(scheme) if !scheme.allows(previous, &tag) => {
-                    return Err(LineProblem::Scheme { scheme, previous: previous.clone(), tag });
+        if self.labels {
+            let tag = self.layout.tag.pick(&self.columns, line)?.trim_matches(' ');
+            let tag = self.tag(tag)?;
+            if let Reading::Checked(scheme) = self.reading {
+                let previous = self.tags.last().unwrap_or(&Tag::Outside);
+                if !scheme.allows(previous, &tag) {
+                    return Err(Problem::Scheme { scheme, previous: previous.clone(), tag });
                 }
-                _ => self.tags.push(tag),
             }
+            self.tags.push(tag);
         }
-        if self.words.is_empty() {
+        self.last = number;
+        if self.tokens.is_empty() {
             self.first = number;
+        } else {
+            self.text.push(' ');
         }
-        self.words.push(token);
+        let start = self.text.len();
+        self.text.push_str(token);
+        self.tokens.extend(Span::new(start, self.text.len()));
         Ok(())
     }
 
-    fn tag(&mut self, text: &'a str) -> Result<Tag, LineProblem> {
+    fn tag(&mut self, text: &str) -> Result<Tag, Problem> {
+        if text == "O" {
+            return Ok(Tag::Outside);
+        }
         if let Some(tag) = self.known.get(text) {
             return Ok(tag.clone());
         }
-        let tag: Tag = text.parse()?;
-        self.known.insert(text, tag.clone());
+        let tag = if self.layout.bare { super::json::bare_tag(text)? } else { text.parse()? };
+        self.evidence.observe_text(text);
+        self.known.insert(text.to_owned(), tag.clone());
         Ok(tag)
     }
 
-    fn end_sentence(&mut self) -> Result<(), At> {
-        if self.words.is_empty() {
-            return Ok(());
-        }
-        let (line, id) = match self.id.take() {
-            Some((line, id)) => (line, id.to_owned()),
-            None => (self.first, format!("{}-{:05}", self.stem, self.sentences.len())),
-        };
-        if let Some(first) = self.ids.insert(id.clone(), line) {
-            return Err(At { line, problem: LineProblem::DuplicateId { id, first } });
-        }
-        let mut sentence = Sentence::from_words(id, self.words.drain(..)).in_document(self.document);
-        if self.options.tags {
-            self.evidence.observe(&self.tags);
-            let entities = match self.options.reading {
-                Reading::Strict(scheme) => tags::decode_strict(&self.tags, scheme),
-                Reading::Lenient | Reading::Checked(_) => tags::decode_lenient(&self.tags),
-            };
-            sentence = sentence
-                .with_entities(entities, Provenance::Original)
-                .expect("decoded entities lie within the sentence and apart: this is a bug");
+    /// Gives the sentence at hand, if there is one, and starts anew.
+    fn end_sentence(&mut self) -> Result<Option<(usize, Record)>, Failure> {
+        if std::mem::take(&mut self.faulty) {
+            // Said already. The rest of the sentence would be another one.
+            self.id = None;
+            self.given_text = None;
+            self.text.clear();
+            self.tokens.clear();
             self.tags.clear();
         }
-        self.sentences.push(sentence);
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<(), At> {
-        self.end_sentence()?;
-        self.check_id_used()
-    }
-
-    fn check_id_used(&self) -> Result<(), At> {
-        match self.id {
-            Some((line, id)) => Err(At { line, problem: LineProblem::IdUnused { id: id.to_owned() } }),
-            None => Ok(()),
+        if self.tokens.is_empty() {
+            return Ok(None);
         }
+        let last = self.last;
+        let sentence = self.sentence().map(Some).map_err(|problem| problem.at(last));
+        self.tags.clear();
+        sentence
     }
-}
 
-/// The id, if the line is an id comment. A token that looks like one contains blanks, so that its line has a tab.
-fn id_comment(line: &str) -> Option<&str> {
-    let id = line.strip_prefix(ID)?.trim_matches(' ');
-    (!id.is_empty() && !line.contains('\t')).then_some(id)
-}
-
-/// The columns of a row.
-enum Columns<'a> {
-    Tabs(std::str::Split<'a, char>),
-    Blanks(std::str::Split<'a, char>),
-}
-
-impl<'a> Columns<'a> {
-    fn of(line: &'a str) -> Self {
-        if line.contains('\t') { Self::Tabs(line.split('\t')) } else { Self::Blanks(line.split(' ')) }
-    }
-}
-
-impl<'a> Iterator for Columns<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        match self {
-            Self::Tabs(columns) => columns.next(),
-            Self::Blanks(columns) => columns.find(|column| !column.is_empty()),
+    fn sentence(&mut self) -> Result<(usize, Record), Problem> {
+        let (line, id) = match self.id.take() {
+            Some(named) => named,
+            None => (self.first, super::numbered(&self.stem, self.sentences)),
+        };
+        self.sentences += 1;
+        self.fresh_document = false;
+        // The next sentence is about as long.
+        let (text, tokens) = (String::with_capacity(self.text.len()), Vec::with_capacity(self.tokens.len()));
+        let mut text = std::mem::replace(&mut self.text, text);
+        let mut tokens = std::mem::replace(&mut self.tokens, tokens);
+        if let Some(given) = self.given_text.take() {
+            tokens = placed(&given, tokens.iter().map(|token| &text[token.range()]))?;
+            text = given;
         }
+        let record = Record::new(id, text).with_tokens(tokens)?.in_document(self.document.clone());
+        if !self.labels {
+            return Ok((line, record));
+        }
+        Ok((line, super::spans::of_tags(record, &self.tags, self.reading, &mut self.evidence)?))
     }
+
+    fn unused_id(&mut self) -> Option<Failure> {
+        self.id.take().map(|(line, id)| Problem::IdUnused { id }.at(line))
+    }
+}
+
+/// Where the words stand in the text, one after the other.
+pub(super) fn placed<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Result<Vec<Span>, Problem> {
+    let mut at = 0;
+    let mut tokens = Vec::new();
+    for word in words {
+        loop {
+            let rest = &text[at..];
+            if rest.starts_with(word) {
+                break;
+            }
+            match rest.chars().next().filter(|c| c.is_whitespace()) {
+                Some(blank) => at += blank.len_utf8(),
+                None => return Err(Problem::Text { token: word.to_owned() }),
+            }
+        }
+        tokens.extend(Span::new(at, at + word.len()));
+        at += word.len();
+    }
+    Ok(tokens)
 }

@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use apprentice_core::{
-    Corpus, CorpusError, LineProblem, Provenance, Scheme, Sentence, Span, Verdict,
-    corpus::conll::{self, Options, Reading, WriteError},
+    Corpus, CorpusError, LineProblem, Provenance, Scheme, Sentence, Span,
+    corpus::{Format, ReadOptions, Reading, Source, WriteError, conll},
     tags,
 };
 use proptest::prelude::*;
@@ -10,18 +10,18 @@ use proptest::prelude::*;
 use crate::entity;
 
 fn parse(text: &str) -> Corpus {
-    conll::parse(Path::new("news.conll"), text.as_bytes(), &Options::default()).unwrap()
+    Corpus::parse(Path::new("news.conll"), text, &ReadOptions::default()).unwrap()
 }
 
-fn problem_with(bytes: impl AsRef<[u8]>, options: Options) -> (usize, LineProblem) {
-    match conll::parse(Path::new("news.conll"), bytes.as_ref(), &options).unwrap_err() {
+fn problem_with(bytes: impl AsRef<[u8]>, options: &ReadOptions) -> (usize, LineProblem) {
+    match Corpus::parse(Path::new("news.conll"), bytes.as_ref(), options).unwrap_err() {
         CorpusError::Line { line, problem, .. } => (line, problem),
         other => panic!("{other}"),
     }
 }
 
 fn problem(bytes: impl AsRef<[u8]>) -> (usize, LineProblem) {
-    problem_with(bytes, Options::default())
+    problem_with(bytes, &ReadOptions::default())
 }
 
 fn words(sentence: &Sentence) -> Vec<&str> {
@@ -34,7 +34,7 @@ fn every_line_end_and_separator_reads_the_same() {
     assert_eq!(plain.sentences.len(), 2);
     assert_eq!(plain.sentences[0].entities(), [entity(0, 1, "PER")]);
     assert_eq!(plain.sentences[0].provenance(), &Provenance::Original);
-    assert_eq!(plain.evidence.verdict(), Verdict::Iob2);
+    assert_eq!(plain.evidence.verdict().scheme, Scheme::Iob2);
     for same in [
         "\u{feff}Ann B-PER\nwon O\n\nRome B-LOC",
         "Ann B-PER\r\nwon O\r\n\r\nRome B-LOC\r\n",
@@ -62,15 +62,15 @@ fn ids_and_documents() {
     let corpus = parse(
         "a O\n\n-DOCSTART- -X- O O\n\n# id = x 1 \nb O\n\n# O\nid O\n-DOCSTART-\nc O\n\n-DOCSTART- O\n\n# id = y\n\nd O\n",
     );
-    let seen: Vec<_> = corpus.sentences.iter().map(|s| (s.id(), s.document(), s.text())).collect();
+    let seen: Vec<_> = corpus.sentences.iter().map(|s| (s.id(), s.document().map(|d| &**d), s.text())).collect();
     assert_eq!(
         seen,
         [
             ("news-00000", None, "a"),
-            ("x 1", Some(0), "b"),
-            ("news-00002", Some(0), "# id"),
-            ("news-00003", Some(1), "c"),
-            ("y", Some(2), "d"),
+            ("x 1", Some("news#0"), "b"),
+            ("news-00002", Some("news#0"), "# id"),
+            ("news-00003", Some("news#1"), "c"),
+            ("y", Some("news#2"), "d"),
         ]
     );
 }
@@ -83,12 +83,14 @@ fn number_signs_are_tokens() {
 
 #[test]
 fn a_file_of_tokens_only() {
-    let read = |text: &str| conll::parse(Path::new("t.txt"), text.as_bytes(), &Options::unlabelled()).unwrap();
+    let mut options = ReadOptions::unlabelled();
+    options.format = Some(Format::Conll);
+    let read = |text: &str| Corpus::parse(Path::new("t.txt"), text, &options).unwrap();
     let corpus = read("Ann\nwon\n\n# id = r\nRome\n");
     assert_eq!(corpus.sentences.len(), 2);
     assert_eq!(corpus.sentences[1].id(), "r");
     assert_eq!(corpus.sentences[0].provenance(), &Provenance::Unlabelled);
-    assert_eq!(corpus.evidence.verdict(), Verdict::Either);
+    assert_eq!(corpus.evidence.entities(), 0);
     // Tags, and what is no tag, are ignored.
     let corpus = read("Ann B-PER\nwon VBD\n");
     assert_eq!((corpus.sentences[0].text(), corpus.sentences[0].entities().len()), ("Ann won", 0));
@@ -96,8 +98,9 @@ fn a_file_of_tokens_only() {
 
 #[test]
 fn bad_input_is_named() {
-    let message =
-        |bytes: &[u8]| conll::parse(Path::new("dir/news.conll"), bytes, &Options::default()).unwrap_err().to_string();
+    let message = |bytes: &[u8]| {
+        Corpus::parse(Path::new("dir/news.conll"), bytes, &ReadOptions::default()).unwrap_err().to_string()
+    };
     assert_eq!(message(b""), "dir/news.conll: no sentence in this file: expected at least one");
     assert_eq!(message(b"-DOCSTART- O\n\n"), message(b"\n \n"));
     assert_eq!(
@@ -109,12 +112,16 @@ fn bad_input_is_named() {
         message(b"Ann B-PER\n\nNew York B-LOC\n"),
         "dir/news.conll:3: 3 columns: expected 2, as in line 1; use tabs if a token contains blanks"
     );
-    assert_eq!(message(b"Ann S-PER\n"), "dir/news.conll:1: `S-PER` is not a tag: expected O, B-TYPE or I-TYPE");
+    assert_eq!(
+        message(b"Ann PER\n"),
+        "dir/news.conll:1: `PER` is not a tag: expected O, or one of B-, I-, E-, S- (BMES: M-; BILOU: L-, U-) with an \
+         entity type"
+    );
     assert_eq!(
         message(b"# id = a\nAnn O\n\n# id = a\nwon O\n"),
         "dir/news.conll:4: sentence id `a` again, first in line 1: expected every id once"
     );
-    let missing = conll::read(Path::new("no/such.conll"), &Options::default()).unwrap_err();
+    let missing = Corpus::read(&Source::of(Path::new("no/such.conll")), &ReadOptions::default()).unwrap_err();
     assert_eq!(missing.to_string(), "cannot read no/such.conll");
 
     assert_eq!(problem(b"a O\nb\xc3 O\n"), (2, LineProblem::Encoding { byte: 2 }));
@@ -132,14 +139,21 @@ fn bad_input_is_named() {
 #[test]
 fn a_scheme_that_is_asked_for_must_be_kept() {
     let message =
-        |text: &str, scheme| problem_with(text, Options::with_reading(Reading::Checked(scheme))).1.to_string();
+        |text: &str, scheme| problem_with(text, &ReadOptions::with_reading(Reading::Checked(scheme))).1.to_string();
     assert_eq!(
         message("Ann I-PER\n", Scheme::Iob2),
-        "tag `I-PER` after no entity: IOB2 has I- only inside an entity of the same type; correct the tag, or read the \
-         file leniently"
+        "tag `I-PER` after no entity: IOB2 has I- only inside an entity of the same type, and no E- or S-; correct \
+         the tag, or read the file leniently"
     );
     let error = message("Ann I-PER\nRome B-LOC\n", Scheme::Iob1);
     assert!(error.starts_with("tag `B-LOC` after `I-PER`: IOB1 has B- only right after"), "{error}");
+    let error = message("Ann B-PER\nwon O\n", Scheme::Bilou);
+    assert!(error.starts_with("tag `O` after `B-PER`: BILOU has B- I- … L- of one type, or U- alone; "), "{error}");
+    assert!(message("Ann L-PER\n", Scheme::Bilou).starts_with("tag `L-PER` after no entity"));
+    let (line, error) =
+        problem_with("a O\n\nAnn B-PER\nLee I-PER\n", &ReadOptions::with_reading(Reading::Checked(Scheme::Iobes)));
+    assert_eq!(line, 4);
+    assert!(error.to_string().starts_with("the sentence ends with tag `I-PER`: IOBES has "), "{error}");
 }
 
 #[test]
@@ -165,22 +179,72 @@ fn what_columns_cannot_express_is_refused() {
         assert!(one("s", word).is_err(), "{word:?}");
     }
     for id in ["", " ", "a\tb", "a\n", " a"] {
-        assert!(matches!(one(id, "a"), Err(WriteError::Id { .. })), "{id:?}");
+        assert!(matches!(one(id, "a"), Err(WriteError::Record { .. })), "{id:?}");
     }
     assert!(one("a b", "-DOCSTART-x").is_ok());
-    let again = [Sentence::from_words("s", ["a"]), Sentence::from_words("s", ["b"])];
-    assert!(matches!(write(&again), Err(WriteError::DuplicateId { .. })));
+    // Without a tag column, a blank separates nothing.
+    assert!(one("s", "a b").is_err());
+    let labelled = |id: &str| Sentence::from_words(id, ["a"]).with_entities(vec![], Provenance::Original).unwrap();
+    assert!(write(&[labelled("s"), Sentence::from_words("t", ["b"])]).is_err());
     let label = Sentence::from_words("s", ["a"]).with_entities(vec![entity(0, 1, "a b")], Provenance::Original);
-    assert!(matches!(write(&[label.unwrap()]), Err(WriteError::Label { .. })));
+    let error = write(&[label.unwrap()]).unwrap_err().to_string();
+    assert_eq!(error, "s: columns cannot express it: the entity type \"a b\"");
 }
 
 #[test]
 fn documents_are_written() {
-    let sentence = |id: &str, document| Sentence::from_words(id, ["a b", "#"]).in_document(document);
-    let out = write(&[sentence("s", None), sentence("t", Some(4)), sentence("u", Some(4)), sentence("v", None)]);
-    let expected = "# id = s\na b\tO\n# O\n\n-DOCSTART- O\n\n# id = t\na b\tO\n# O\n\n# id = u\na b\tO\n# O\n\n\
-        -DOCSTART- O\n\n# id = v\na b\tO\n# O\n\n";
+    let sentence = |id: &str, document: Option<&str>| {
+        let sentence = Sentence::from_words(id, ["a b", "#"]).in_document(document.map(Into::into));
+        sentence.with_entities(vec![], Provenance::Original).unwrap()
+    };
+    let out =
+        write(&[sentence("s", None), sentence("t", Some("d 4")), sentence("u", Some("d 4")), sentence("v", None)]);
+    let expected = "# id = s\na b\tO\n# O\n\n-DOCSTART- O\n\n# newdoc id = d 4\n# id = t\na b\tO\n# O\n\n\
+        # id = u\na b\tO\n# O\n\n-DOCSTART- O\n\n# id = v\na b\tO\n# O\n\n";
     assert_eq!(String::from_utf8(out.unwrap()).unwrap(), expected);
+}
+
+#[test]
+fn comments_give_texts_and_documents() {
+    let file = "# newdoc id = d1\n# sent_id = s1\n# text = Ann  won.\nAnn B-PER\nwon O\n. O\n\n# some note here\nx O\n\n\
+        -DOCSTART- O\n\n# newdoc id = d2\ny O\n";
+    let corpus = parse(file);
+    let seen: Vec<_> = corpus.sentences.iter().map(|s| (s.id(), s.document().map(|d| &**d), s.text())).collect();
+    assert_eq!(
+        seen,
+        [("s1", Some("d1"), "Ann  won."), ("news-00001", Some("d1"), "x"), ("news-00002", Some("d2"), "y")]
+    );
+    assert_eq!(words(&corpus.sentences[0]), ["Ann", "won", "."]);
+    let (line, problem) = problem("# text = Ann won\nAnn O\nlost O\n");
+    assert_eq!((line, problem), (3, LineProblem::Text { token: "lost".to_owned() }));
+}
+
+#[test]
+fn columns_by_place_and_by_name() {
+    let read = |text: &str, token: &str, tag: &str| {
+        let mut options = ReadOptions::default();
+        (options.token_column, options.tag_column) = (token.parse().unwrap(), tag.parse().unwrap());
+        Corpus::parse(Path::new("x.conll"), text, &options)
+    };
+    let rows = "1\tAnn\tB-PER\tx\n2\twon\tO\ty\n";
+    let same = ["", "# global.columns = ID FORM NER MISC\n", "id\tform\tner\tmisc\n"];
+    for (header, token, tag) in
+        [(same[0], "2", "3"), (same[0], "-3", "-2"), (same[1], "FORM", "NER"), (same[2], "form", "ner")]
+    {
+        let corpus = read(&format!("{header}{rows}"), token, tag).unwrap();
+        assert_eq!(words(&corpus.sentences[0]), ["Ann", "won"], "{header}{token}");
+        assert_eq!(corpus.sentences[0].entities(), [entity(0, 1, "PER")]);
+    }
+    let error = read(rows, "1", "9").unwrap_err().to_string();
+    assert_eq!(error, "x.conll:1: there is no column 9: the row has 4 columns");
+    let error = read(&format!("{}{rows}", same[1]), "FORM", "TAG").unwrap_err().to_string();
+    assert!(error.ends_with("there is no column TAG: the header has ID, FORM, NER, MISC"), "{error}");
+}
+
+#[test]
+fn bare_types_are_read() {
+    let corpus = parse("The\tO\nRolling\tart-music\nStones\tart-music\nin\tO\nRome\tloc\n");
+    assert_eq!(corpus.sentences[0].entities(), [entity(1, 3, "art-music"), entity(4, 5, "loc")]);
 }
 
 fn word() -> impl Strategy<Value = String> {
@@ -217,18 +281,22 @@ proptest! {
             if starts {
                 document = Some(document.map_or(0, |d: usize| d + 1));
             }
-            sentence.in_document(document)
+            sentence.in_document(document.map(|d| format!("d {d}").into()))
         };
         let sentences = [sentences.0, sentences.1, sentences.2].into_iter().zip(breaks).map(number).collect::<Vec<_>>();
         let out = write(&sentences).unwrap();
-        let read = conll::parse(Path::new("x"), &out, &Options::with_reading(Reading::Checked(Scheme::Iob2))).unwrap();
+        let mut options = ReadOptions::with_reading(Reading::Checked(Scheme::Iob2));
+        options.format = Some(Format::Conll);
+        let read = Corpus::parse(Path::new("x"), out, &options).unwrap();
         prop_assert_eq!(read.sentences, sentences);
     }
 
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(byte(), 0..40)) {
-        let _ = conll::parse(Path::new("x"), &bytes, &Options::unlabelled());
-        let _ = conll::parse(Path::new("x"), &bytes, &Options::default());
+        for mut options in [ReadOptions::unlabelled(), ReadOptions::default()] {
+            options.format = Some(Format::Conll);
+            let _ = Corpus::parse(Path::new("x"), bytes.as_slice(), &options);
+        }
     }
 }
 

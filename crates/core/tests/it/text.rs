@@ -1,6 +1,9 @@
 use std::path::Path;
 
-use apprentice_core::{Provenance, Sentence, corpus::text, corpus::text::tokenize};
+use apprentice_core::{
+    Corpus, Provenance, Sentence,
+    corpus::{ReadOptions, text::tokenize},
+};
 use proptest::prelude::*;
 
 #[test]
@@ -17,6 +20,9 @@ fn tokens_are_those_of_conll() {
         "See www.a.org/b?c=d and @ann at ann@a.org #rome .",
         "the players ' union",
         "1. Ann Keller ( Italy ) 6-3 6-4",
+        "two- and three-year bonds of then-U.S. officials , ex-Sen. Keller",
+        "10= Ann Keller , T10 $ 3 - $ 4",
+        "see http://a.org/b/ or mail:http://b.org now",
     ] {
         for text in [expected.to_owned(), detokenized(expected)] {
             let words: Vec<&str> = tokenize(&text).into_iter().map(|span| &text[span.range()]).collect();
@@ -48,6 +54,12 @@ fn a_dot_is_kept_by_abbreviations_only() {
     assert_eq!(words("They won 3."), ["They", "won", "3", "."]);
     assert_eq!(words("3."), ["3", "."]);
     assert_eq!(words("'90s 'tis 'Rome'"), ["'90s", "'", "tis", "'", "Rome", "'"]);
+    assert_eq!(words("He has MS. or MS."), ["He", "has", "MS.", "or", "MS", "."]);
+    assert_eq!(
+        words("$3-$4 ($1= 2) a-, b--"),
+        ["$", "3", "-", "$", "4", "(", "$", "1", "=", "2", ")", "a-", ",", "b", "--"]
+    );
+    assert_eq!(words("foo,http://a.org/b,c x://"), ["foo", ",", "http://a.org/b,c", "x://"]);
 }
 
 #[test]
@@ -59,13 +71,16 @@ fn letters_keep_their_combining_marks() {
 
 #[test]
 fn lines_are_sentences_named_by_their_number() {
-    let corpus = text::parse(Path::new("dir/news.txt"), "\u{feff}Ann won.\r\n \r\n\nIn Rome".as_bytes()).unwrap();
+    let corpus =
+        Corpus::parse(Path::new("dir/news.txt"), "\u{feff}Ann won.\r\n \r\n\nIn Rome", &ReadOptions::default())
+            .unwrap();
     let ids: Vec<&str> = corpus.sentences.iter().map(Sentence::id).collect();
     assert_eq!(ids, ["news-00001", "news-00004"]);
     assert_eq!(corpus.sentences[0].text(), "Ann won.");
     assert_eq!(corpus.sentences[0].provenance(), &Provenance::Unlabelled);
 
-    let message = |bytes: &[u8]| text::parse(Path::new("news.txt"), bytes).unwrap_err().to_string();
+    let message =
+        |bytes: &[u8]| Corpus::parse(Path::new("news.txt"), bytes, &ReadOptions::default()).unwrap_err().to_string();
     assert_eq!(message(b" \n"), "news.txt: no sentence in this file: expected at least one");
     assert_eq!(
         message(b"a\nb\xff"),

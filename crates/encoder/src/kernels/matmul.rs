@@ -4,7 +4,8 @@
 //! single-threaded product over the whole inner dimension, so an element's sum has one order always. In the form of the
 //! forward pass, `X Wᵀ`, a row of the result does not depend on how many other rows there are: see [`rows_needed`].
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
+use gemm_f32::gemm::f32::get_gemm_fn;
 use rayon::prelude::*;
 
 /// Largest tile: wide enough that packing the operands costs little, small enough that a batch of 32 short sentences
@@ -102,20 +103,21 @@ pub(crate) fn matmul(a: Matrix<'_>, b: Matrix<'_>, to: &mut [f32], destination: 
         // SAFETY: the slices hold all elements that the shapes and strides reach (asserted above and in
         // `Matrix::new`), the tile lies in `to`, and tiles are disjoint.
         unsafe {
-            gemm::gemm(
-                bottom - top,
+            // Its kernels want columns: this is the transposed product, `toᵀ = bᵀ aᵀ`.
+            get_gemm_fn()(
                 right - left,
+                bottom - top,
                 k,
                 shared.get().add(top * n + left),
-                1,
                 n.cast_signed(),
+                1,
                 destination == Destination::Accumulate,
-                a.values.as_ptr().add(top * a.row_stride),
-                a.column_stride.cast_signed(),
-                a.row_stride.cast_signed(),
                 b.values.as_ptr().add(left * b.column_stride),
-                b.column_stride.cast_signed(),
                 b.row_stride.cast_signed(),
+                b.column_stride.cast_signed(),
+                a.values.as_ptr().add(top * a.row_stride),
+                a.row_stride.cast_signed(),
+                a.column_stride.cast_signed(),
                 alpha,
                 1.0,
                 false,

@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use apprentice_core::corpus::{conll, text};
-use apprentice_core::{Entity, Sentence, metrics};
+use apprentice_core::corpus::{ReadOptions, Source, text};
+use apprentice_core::{Corpus, Entity, Sentence, metrics};
 use apprentice_teacher::{Annotation, Transcript, Unused, annotate, default_labels};
 
 /// The folder of shared material, or a word about its absence.
@@ -29,7 +29,7 @@ fn transcript(shared: &Path, name: &str) -> Transcript {
 }
 
 fn corpus(shared: &Path, names: &[&str]) -> Vec<Sentence> {
-    let read = |name: &&str| conll::read(&shared.join("data").join(name), &conll::Options::default());
+    let read = |name: &&str| Corpus::read(&Source::of(&shared.join("data").join(name)), &ReadOptions::default());
     names.iter().flat_map(|name| read(name).unwrap_or_else(|e| panic!("{e}")).sentences).collect()
 }
 

@@ -1,74 +1,19 @@
-//! Writing columns: the token and its IOB2 tag.
+//! Writing columns: the token and its tag.
 
-use std::{
-    collections::HashSet,
-    io::{self, Write},
-    sync::Arc,
+use std::{io::Write, sync::Arc};
+
+use super::{DOCUMENT, ID, NEW_DOCUMENT, TEXT, placed};
+use crate::{
+    Scheme, Sentence,
+    corpus::{
+        Format, Losses, Record, WriteError, WriteOptions, Writer,
+        writer::{WriteRecords, iob_tags},
+    },
 };
-
-use thiserror::Error;
-
-use super::{DOCUMENT, ID};
-use crate::{Sentence, tags};
-
-/// Why sentences cannot be written as columns.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// The system refuses.
-    #[error("cannot write")]
-    Io(#[from] io::Error),
-    /// Nothing to put between the blank lines.
-    #[error("sentence {id:?} has no token, which columns cannot express")]
-    NoToken {
-        /// The sentence.
-        id: String,
-    },
-    /// A token with a tab or a line break, or one that would start a document.
-    #[error("sentence {id:?}: columns cannot express the token {token:?}")]
-    Token {
-        /// The sentence.
-        id: String,
-        /// The token.
-        token: String,
-    },
-    /// An entity type that is empty or contains white space.
-    #[error("sentence {id:?}: columns cannot express the entity type {label:?}")]
-    Label {
-        /// The sentence.
-        id: String,
-        /// The entity type.
-        label: Arc<str>,
-    },
-    /// An id that is empty, contains a tab or a line break, or starts or ends with a blank.
-    #[error("columns cannot express the sentence id {id:?}")]
-    Id {
-        /// The id.
-        id: String,
-    },
-    /// An id that was written before.
-    #[error("sentence id {id:?} again: expected every id once")]
-    DuplicateId {
-        /// The id.
-        id: String,
-    },
-}
-
-/// For use within [`write_atomic`](crate::files::write_atomic).
-impl From<WriteError> for io::Error {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Io(error) => error,
-            other => Self::new(io::ErrorKind::InvalidData, other),
-        }
-    }
-}
 
 /// Writes sentences as IOB2 in two columns, each with its id.
 ///
-/// A blank separates the columns, or a tab where the token contains a blank. `-DOCSTART- O` stands wherever the
-/// document changes; numbers of documents are not written, but counted anew on reading. What is read again has the same
-/// ids, tokens and entities; the text between the tokens becomes single blanks, and who labelled them is not kept.
+/// What is read again has the same ids, documents, texts, tokens and entities; who labelled them is not kept.
 ///
 /// ```
 /// use apprentice_core::{Entity, Provenance, Sentence, Span, corpus::conll};
@@ -83,44 +28,140 @@ impl From<WriteError> for io::Error {
 ///
 /// # Errors
 /// [`WriteError`] if `out` fails or a sentence cannot be expressed; sentences before it are written.
-pub fn write<'a>(out: &mut impl Write, sentences: impl IntoIterator<Item = &'a Sentence>) -> Result<(), WriteError> {
-    let mut document = None;
-    let mut ids = HashSet::new();
+pub fn write<'a>(
+    out: &mut (impl Write + Send),
+    sentences: impl IntoIterator<Item = &'a Sentence>,
+) -> Result<(), WriteError> {
+    let mut writer = Writer::new(Format::Conll, out, &WriteOptions::default())?;
     for sentence in sentences {
-        check(sentence)?;
-        if !ids.insert(sentence.id()) {
-            return Err(WriteError::DuplicateId { id: sentence.id().to_owned() });
-        }
-        if sentence.document() != document {
-            document = sentence.document();
-            writeln!(out, "{DOCUMENT} O\n")?;
-        }
-        writeln!(out, "{ID}{}", sentence.id())?;
-        let tags = tags::encode_iob2(sentence.entities(), sentence.tokens().len());
-        for (word, tag) in sentence.words().zip(tags) {
-            let separator = if word.contains(' ') { '\t' } else { ' ' };
-            writeln!(out, "{word}{separator}{tag}")?;
-        }
-        writeln!(out)?;
+        writer.write(&Record::from(sentence))?;
     }
-    Ok(())
+    writer.finish().map(drop)
 }
 
-fn check(sentence: &Sentence) -> Result<(), WriteError> {
-    let id = sentence.id();
+/// Writes columns: a blank separates them, or a tab where the token contains a blank.
+///
+/// `-DOCSTART- O` stands wherever the document changes, with its name in a comment. A text that is not its tokens with
+/// single blanks between them is written in a comment, unless it has tabs or line breaks. Unlabelled records have no
+/// tags; a file has labelled or unlabelled ones.
+pub(in crate::corpus) struct ConllWriter<W> {
+    out: W,
+    scheme: Scheme,
+    comments: bool,
+    document: Option<Arc<str>>,
+    /// Whether there was one.
+    documents: bool,
+    /// Whether the records have labels, once one was written.
+    labelled: Option<bool>,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> ConllWriter<W> {
+    pub fn new(out: W, options: &WriteOptions) -> Self {
+        let WriteOptions { scheme, comments, .. } = *options;
+        Self { out, scheme, comments, document: None, documents: false, labelled: None, buffer: Vec::new() }
+    }
+}
+
+impl<W: Write> WriteRecords for ConllWriter<W> {
+    fn write(&mut self, record: &Record, losses: &mut Losses) -> Result<(), WriteError> {
+        check(record, self.comments)?;
+        let labelled = record.spans().is_some();
+        if *self.labelled.get_or_insert(labelled) != labelled {
+            let [this, before] = if labelled { ["labels", "none"] } else { ["no labels", "some"] };
+            return Err(refused(record, &format!("it has {this}, but records before it have {before}")));
+        }
+        let out = &mut self.buffer;
+        out.clear();
+        if record.document() != self.document.as_ref() {
+            self.document = record.document().cloned();
+            out.extend_from_slice(DOCUMENT.as_bytes());
+            out.extend_from_slice(if labelled { b" O\n\n" } else { b"\n\n" });
+            if let Some(name) = self.document.as_ref().filter(|_| self.comments) {
+                writeln!(out, "{NEW_DOCUMENT}{name}")?;
+            }
+        }
+        if self.comments {
+            writeln!(out, "{ID}{}", record.id())?;
+        } else {
+            losses.ids += 1;
+        }
+        // Without its name it is still a document of its own; where none follows one, it gets to be one.
+        let renamed = match record.document() {
+            Some(_) => !self.comments,
+            None => self.documents,
+        };
+        self.documents |= record.document().is_some();
+        losses.documents += usize::from(renamed);
+        if !record.is_joined() {
+            if self.comments && is_comment_safe(record) {
+                writeln!(out, "{TEXT}{}", record.text())?;
+            } else {
+                losses.spacing += 1;
+            }
+        }
+        rows(out, record, labelled, self.scheme);
+        Ok(self.out.write_all(out)?)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), WriteError> {
+        Ok(self.out.flush()?)
+    }
+}
+
+fn rows(out: &mut Vec<u8>, record: &Record, labelled: bool, scheme: Scheme) {
+    let tags = if labelled { iob_tags(record, scheme) } else { Vec::new() };
+    for (index, token) in record.tokens().unwrap_or_default().iter().enumerate() {
+        let word = record.surface(*token);
+        out.extend_from_slice(word.as_bytes());
+        if labelled {
+            out.push(if memchr::memchr(b' ', word.as_bytes()).is_some() { b'\t' } else { b' ' });
+            out.push(tags[index].letter(scheme));
+            if let Some(label) = tags[index].label() {
+                out.push(b'-');
+                out.extend_from_slice(label.as_bytes());
+            }
+        }
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+}
+
+/// Whether the text can stand in a comment and the tokens be found in it again.
+fn is_comment_safe(record: &Record) -> bool {
+    let text = record.text();
+    let tokens = record.tokens().unwrap_or_default();
+    let words = tokens.iter().map(|token| record.surface(*token));
+    !text.contains(['\t', '\n', '\r']) && placed(text, words).is_ok_and(|found| found == tokens)
+}
+
+fn refused(record: &Record, why: &str) -> WriteError {
+    WriteError::Record { id: record.id().to_owned(), why: format!("columns cannot express it: {why}") }
+}
+
+fn check(record: &Record, comments: bool) -> Result<(), WriteError> {
     let breaks = |text: &str| text.contains(['\t', '\n', '\r']);
-    if id.is_empty() || breaks(id) || id.trim_matches(' ') != id {
-        return Err(WriteError::Id { id: id.to_owned() });
+    let unnameable = |name: &str| name.is_empty() || breaks(name) || name.trim_matches(' ') != name;
+    if comments && unnameable(record.id()) {
+        return Err(refused(record, "the id is empty, has tabs or line breaks, or starts or ends with a blank"));
     }
-    if sentence.tokens().is_empty() {
-        return Err(WriteError::NoToken { id: id.to_owned() });
+    if let Some(document) = record.document().filter(|name| comments && unnameable(name)) {
+        return Err(refused(record, &format!("the document's name {document:?} is no line without blanks around it")));
     }
-    if let Some(token) = sentence.words().find(|&word| breaks(word) || word == DOCUMENT) {
-        return Err(WriteError::Token { id: id.to_owned(), token: token.to_owned() });
+    let tokens = record.tokens().unwrap_or_default();
+    if tokens.is_empty() {
+        return Err(refused(record, "it has no token"));
+    }
+    let labelled = record.spans().is_some();
+    // A look at the whole text spares one at each token.
+    let may_break = memchr::memchr3(b'\t', b'\n', b'\r', record.text().as_bytes()).is_some();
+    let odd = |word: &str| word == DOCUMENT || (may_break && breaks(word)) || (!labelled && word.contains(' '));
+    if let Some(token) = tokens.iter().map(|token| record.surface(*token)).find(|word| odd(word)) {
+        return Err(refused(record, &format!("the token {token:?}")));
     }
     let odd = |label: &str| label.is_empty() || breaks(label) || label.contains(' ');
-    match sentence.entities().iter().find(|entity| odd(&entity.label)) {
-        Some(entity) => Err(WriteError::Label { id: id.to_owned(), label: entity.label.clone() }),
+    match record.spans().unwrap_or_default().iter().find(|span| odd(&span.label)) {
+        Some(span) => Err(refused(record, &format!("the entity type {:?}", span.label))),
         None => Ok(()),
     }
 }

@@ -1,0 +1,90 @@
+//! `data`: corpora counted, converted, sampled, split, merged, compared and checked.
+
+mod agree;
+mod check;
+mod convert;
+mod diff;
+mod merge;
+mod sample;
+mod split;
+mod stats;
+
+use anyhow::Result;
+use apprentice_core::{
+    corpus::{Conflicts, ReadOptions, Reader, Record, Source},
+    data::UniqueNames,
+};
+use clap::Subcommand;
+
+use crate::progress::Progress;
+
+/// Count, convert, sample, split, merge, compare and check corpora in any format
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Count what is in corpora, and say what looks wrong
+    Stats(stats::Args),
+    /// Write corpora in another format or tag scheme
+    Convert(convert::Args),
+    /// Draw sentences at random
+    Sample(sample::Args),
+    /// Divide a corpus into parts, such as train, dev and test
+    Split(split::Args),
+    /// Join corpora, without repeated texts
+    Merge(merge::Args),
+    /// Show where two labellings of the same text differ
+    Diff(diff::Args),
+    /// Measure how far labellers agree
+    Agree(agree::Args),
+    /// List everything that is wrong with corpora, with line numbers
+    Check(check::Args),
+}
+
+pub fn run(verb: &Verb, progress: Progress) -> Result<()> {
+    match verb {
+        Verb::Stats(args) => stats::run(args),
+        Verb::Convert(args) => convert::run(args, progress),
+        Verb::Sample(args) => sample::run(args, progress),
+        Verb::Split(args) => split::run(args, progress),
+        Verb::Merge(args) => merge::run(args, progress),
+        Verb::Diff(args) => diff::run(args, progress),
+        Verb::Agree(args) => agree::run(args, progress),
+        Verb::Check(args) => check::run(args),
+    }
+}
+
+/// Hands every record of the sources on, under names that differ if there are several sources, and says what was left
+/// out; what no record could hold.
+fn each_record(
+    sources: &[Source],
+    options: &ReadOptions,
+    progress: Progress,
+    mut take: impl FnMut(Record) -> Result<()>,
+) -> Result<Conflicts> {
+    let mut conflicts = Conflicts::default();
+    // A single file may be too large to remember its ids.
+    let mut names = (sources.len() > 1).then(UniqueNames::default);
+    for source in sources {
+        let mut reader = Reader::open(source, options)?;
+        for record in reader.by_ref() {
+            let record = record?;
+            take(match &mut names {
+                Some(names) => names.take(record),
+                None => record,
+            })?;
+        }
+        let path = source.path.display();
+        let scheme = match reader.evidence().tags() {
+            0 => String::new(),
+            _ => format!(", {}", reader.evidence().verdict()),
+        };
+        progress.note(format_args!("{path}: {}{scheme}", reader.format()));
+        if reader.skipped() > 0 {
+            progress.note(format_args!("{path}: {} left out, not accepted by their annotators", reader.skipped()));
+        }
+        conflicts.extend(reader.conflicts());
+    }
+    if let Some(renamed) = names.map(|names| names.renamed()).filter(|&renamed| renamed > 0) {
+        progress.note(format_args!("{renamed} sentences renamed, because their ids were taken"));
+    }
+    Ok(conflicts)
+}

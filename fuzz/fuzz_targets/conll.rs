@@ -1,0 +1,5 @@
+#![no_main]
+
+use apprentice_core::corpus::Format;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| apprentice_fuzz::read(Format::Conll, bytes));

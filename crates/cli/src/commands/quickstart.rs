@@ -245,7 +245,7 @@ fn print_next(directory: &Path, encoder: &str) -> Result<()> {
     let at = |name: &str| directory.join(name).display().to_string();
     output::print(format_args!(
         "\nWritten to {}: model/ (loads in transformers too), data/ (the sample, and distilled.cot.conll), result.json, \
-         settings.toml\n\nNext (put your own files in the places of these):\n  echo 'Your sentence here.' | apprentice predict --model {} --format marked -\n  \
+         settings.toml\n\nNext (put your own files in the places of these):\n  echo 'Your sentence here.' | apprentice predict --model {} --to marked -\n  \
          apprentice annotate --provider replay:{} --input {} -o distilled.conll --allow-unused\n  \
          apprentice train --encoder {encoder} --original {} --distilled {} --dev {} --test {} --regimen simple-mix -o run",
         directory.display(),

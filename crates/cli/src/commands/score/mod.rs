@@ -59,6 +59,12 @@ pub struct Args {
     /// The tag scheme of strict mode; as seen in the gold if not given
     #[arg(long)]
     scheme: Option<Scheme>,
+    /// Print all of it as JSON, with uncorrected p-values, measures by type and all documents
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// Print Markdown
+    #[arg(long)]
+    markdown: bool,
     #[command(flatten)]
     uncertainty: UncertaintyFlags,
     #[command(flatten)]
@@ -68,12 +74,6 @@ pub struct Args {
     /// The gold tag's column, if it is not --tag-column: for files as conlleval takes them, --gold-column=-2
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true, help_heading = "Input")]
     gold_column: Option<apprentice_core::corpus::Column>,
-    /// Print all of it as JSON, with uncorrected p-values, measures by type and all documents
-    #[arg(long, conflicts_with = "markdown")]
-    json: bool,
-    /// Print Markdown
-    #[arg(long)]
-    markdown: bool,
 }
 
 #[derive(ClapArgs)]

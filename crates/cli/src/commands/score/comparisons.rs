@@ -38,6 +38,7 @@ pub fn systems(page: &mut Page, report: &Report<'_>) {
         let whose = if several { "Intervals of one seed" } else { "Intervals" };
         page.line(format_args!("{whose}: {}.", drawn(report)));
     }
+    page.line("Macro F1: the mean over all types, of the gold or predicted.");
     by_type(page, &report.systems);
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use apprentice_core::{
     Scheme,
+    corpus::Column,
     metrics::{
         breakdown::Surfaces,
         report::{Draw, Report, Settings},
@@ -50,7 +51,7 @@ pub struct Args {
     /// The right entities, in any format
     #[arg(long, value_name = "FILE")]
     gold: PathBuf,
-    /// Entities to be scored, of the same sentences; without NAME (which has no `/`), the file's is the system's
+    /// Entities to be scored, of the same sentences; NAME is the system's and has no `/`, and is FILE if not given
     #[arg(long, value_name = "[NAME=]FILE", required = true, num_args = 1..)]
     predicted: Vec<Given>,
     /// How tags that break their scheme are read
@@ -73,14 +74,14 @@ pub struct Args {
     read: ReadFlags,
     /// The gold tag's column, if it is not --tag-column: for files as conlleval takes them, --gold-column=-2
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true, help_heading = "Input")]
-    gold_column: Option<apprentice_core::corpus::Column>,
+    gold_column: Option<Column>,
 }
 
 #[derive(ClapArgs)]
 #[command(next_help_heading = "Uncertainty")]
 struct UncertaintyFlags {
     /// How many test sets are drawn for intervals and tests; 0 for none
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     resamples: usize,
     /// The confidence level of intervals
     #[arg(long, default_value_t = 0.95)]

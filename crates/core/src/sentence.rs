@@ -93,6 +93,16 @@ pub enum SentenceError {
     },
 }
 
+/// The first token that is outside of the text, inside a character, or before the end of its predecessor.
+pub(crate) fn misplaced(text: &str, tokens: &[Span]) -> Option<(usize, Span)> {
+    let mut end = 0;
+    tokens.iter().copied().enumerate().find(|(_, span)| {
+        let wrong = span.start() < end || text.get(span.range()).is_none();
+        end = span.end();
+        wrong
+    })
+}
+
 impl Sentence {
     /// A sentence without entities, [`Provenance::Unlabelled`].
     ///
@@ -100,12 +110,8 @@ impl Sentence {
     /// [`SentenceError::Token`] if `tokens` are not byte spans of `text` in order.
     pub fn new(id: impl Into<String>, text: impl Into<String>, tokens: Vec<Span>) -> Result<Self, SentenceError> {
         let (id, text) = (id.into(), text.into());
-        let mut end = 0;
-        for (index, &span) in tokens.iter().enumerate() {
-            if span.start() < end || text.get(span.range()).is_none() {
-                return Err(SentenceError::Token { id, index, span, len: text.len() });
-            }
-            end = span.end();
+        if let Some((index, span)) = misplaced(&text, &tokens) {
+            return Err(SentenceError::Token { id, index, span, len: text.len() });
         }
         Ok(Self { id, text, tokens, entities: Vec::new(), provenance: Provenance::Unlabelled, document: None })
     }
@@ -233,8 +239,7 @@ impl Sentence {
     /// If the span reaches beyond the sentence's tokens.
     #[must_use]
     pub fn bytes(&self, tokens: Span) -> Span {
-        let (first, last) = (self.tokens[tokens.start()], self.tokens[tokens.end() - 1]);
-        Span::new(first.start(), last.end()).expect("tokens are in order: this is a bug")
+        self.tokens[tokens.start()].through(self.tokens[tokens.end() - 1])
     }
 
     /// The text from the first to the last token of `tokens`, with what stands between them.

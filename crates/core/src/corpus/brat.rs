@@ -20,7 +20,8 @@ use std::io::Read;
 use super::{
     Conflicts, CorpusError, Failure, Format, LabelledSpan, LineProblem, OnConflict, ReadOptions, Record, Source,
     fit::{Conflict, ConflictKind, Notes},
-    json::{Labels, RawSpan, placed},
+    json::{RawSpan, placed},
+    labels::Labels,
     lines::Lines,
     offsets::Offsets,
     reader::ReadRecords,

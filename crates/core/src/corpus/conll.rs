@@ -42,14 +42,15 @@ mod write;
 
 use std::{io::Read, sync::Arc};
 
-use ahash::AHashMap;
-
 pub(super) use write::ConllWriter;
 pub use write::write;
 
 pub(super) use self::columns::looks_like_columns;
 use self::columns::{Columns, Layout};
-use super::{Failure, LineProblem, ReadOptions, Reading, Record, lines::Lines, reader::ReadRecords, source::Opened};
+use super::{
+    Failure, LineProblem, ReadOptions, Reading, Record, labels::Labels, lines::Lines, reader::ReadRecords,
+    source::Opened,
+};
 use crate::{Evidence, Span, Tag};
 
 const DOCUMENT: &str = "-DOCSTART-";
@@ -71,6 +72,7 @@ impl Records {
         let parser = Parser {
             labels: options.labels && layout.columns != 1,
             reading: options.reading,
+            known: Labels::with_bare(layout.bare),
             layout,
             stem,
             sentences: 0,
@@ -79,7 +81,6 @@ impl Records {
             fresh_document: false,
             faulty: false,
             evidence: Evidence::default(),
-            known: AHashMap::new(),
             columns: Columns::default(),
             id: None,
             given_text: None,
@@ -134,7 +135,7 @@ struct Parser {
     fresh_document: bool,
     evidence: Evidence,
     /// Each tag of the file once, so that all its entities share their labels.
-    known: AHashMap<String, Tag>,
+    known: Labels,
     columns: Columns,
     /// The id that waits for its sentence, and its line.
     id: Option<(usize, String)>,
@@ -231,7 +232,7 @@ impl Parser {
         }
         if self.labels {
             let tag = self.layout.tag.pick(&self.columns, line)?.trim_matches(' ');
-            let tag = self.tag(tag)?;
+            let tag = self.known.tag(tag, &mut self.evidence)?;
             if let Reading::Checked(scheme) = self.reading {
                 let previous = self.tags.last().unwrap_or(&Tag::Outside);
                 if !scheme.allows(previous, &tag) {
@@ -250,19 +251,6 @@ impl Parser {
         self.text.push_str(token);
         self.tokens.extend(Span::new(start, self.text.len()));
         Ok(())
-    }
-
-    fn tag(&mut self, text: &str) -> Result<Tag, Problem> {
-        if text == "O" {
-            return Ok(Tag::Outside);
-        }
-        if let Some(tag) = self.known.get(text) {
-            return Ok(tag.clone());
-        }
-        let tag = if self.layout.bare { super::json::bare_tag(text)? } else { text.parse()? };
-        self.evidence.observe_text(text);
-        self.known.insert(text.to_owned(), tag.clone());
-        Ok(tag)
     }
 
     /// Gives the sentence at hand, if there is one, and starts anew.

@@ -27,6 +27,7 @@ use self::values::Values;
 pub(super) use self::write::JsonWriter;
 use super::{
     Failure, Format, LabelledSpan, LineProblem, ReadOptions, Record, label_studio,
+    labels::Labels,
     offsets::Offsets,
     reader::{ReadRecords, tag_name},
     source::Opened,
@@ -282,49 +283,6 @@ impl<'de> SpanKeys<'de> {
         let end = end.ok_or_else(|| missing("end"))?;
         Ok(Self { start, end, label, text })
     }
-}
-
-/// Each label once, so that all spans of a file share theirs, and tags as they were read.
-#[derive(Default)]
-pub(super) struct Labels {
-    known: ahash::AHashMap<String, Arc<str>>,
-    tags: ahash::AHashMap<String, Tag>,
-    /// Whether the tags of the file are types without prefix; its first tag decides.
-    bare: Option<bool>,
-}
-
-impl Labels {
-    pub fn label(&mut self, text: &str) -> Arc<str> {
-        if let Some(label) = self.known.get(text) {
-            return label.clone();
-        }
-        let label: Arc<str> = text.into();
-        self.known.insert(text.to_owned(), label.clone());
-        label
-    }
-
-    pub fn tag(&mut self, text: &str, evidence: &mut Evidence) -> Result<Tag, LineProblem> {
-        if text == "O" {
-            return Ok(Tag::Outside);
-        }
-        if let Some(tag) = self.tags.get(text) {
-            return Ok(tag.clone());
-        }
-        let parsed = text.parse::<Tag>();
-        let bare = *self.bare.get_or_insert(parsed.is_err() && !text.is_empty());
-        let tag = if bare { bare_tag(text)? } else { parsed? };
-        evidence.observe_text(text);
-        self.tags.insert(text.to_owned(), tag.clone());
-        Ok(tag)
-    }
-}
-
-/// A type as a tag, in a file whose tags have no prefix.
-pub(super) fn bare_tag(text: &str) -> Result<Tag, LineProblem> {
-    if text.parse::<Tag>().is_ok_and(|tag| tag != Tag::Outside) {
-        return Err(LineProblem::Mixed { found: text.to_owned() });
-    }
-    Ok(Tag::from_bare_type(text)?)
 }
 
 /// Makes records of raw values.

@@ -19,7 +19,8 @@ use serde_json::json;
 
 use super::{
     LabelledSpan, LineProblem, ReadOptions, Record,
-    json::{Labels, RawSpan, Str, placed},
+    json::{RawSpan, Str, placed},
+    labels::Labels,
     offsets::Offsets,
 };
 use crate::Span;

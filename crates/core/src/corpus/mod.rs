@@ -43,6 +43,7 @@ mod fit;
 mod format;
 mod json;
 mod label_studio;
+mod labels;
 mod lines;
 mod offsets;
 mod outline;

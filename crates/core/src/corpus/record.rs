@@ -4,7 +4,7 @@ use std::{cmp::Reverse, sync::Arc};
 
 use thiserror::Error;
 
-use crate::{Entity, Provenance, Sentence, Span};
+use crate::{Entity, Provenance, Sentence, Span, sentence::misplaced};
 
 /// A labelled span of a text, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -75,12 +75,8 @@ impl Record {
     /// # Errors
     /// [`RecordError::Token`].
     pub fn with_tokens(mut self, tokens: Vec<Span>) -> Result<Self, RecordError> {
-        let mut end = 0;
-        for (index, &span) in tokens.iter().enumerate() {
-            if span.start() < end || !self.holds(span) {
-                return Err(RecordError::Token { index, span, len: self.text.len() });
-            }
-            end = span.end();
+        if let Some((index, span)) = misplaced(&self.text, &tokens) {
+            return Err(RecordError::Token { index, span, len: self.text.len() });
         }
         self.tokens = Some(tokens);
         Ok(self)

@@ -26,10 +26,7 @@ pub(super) fn of_tags(
         Reading::Strict(scheme) => tags::decode_strict(tags, scheme),
         Reading::Lenient | Reading::Checked(_) => tags::decode_lenient(tags),
     };
-    let bytes = |span: Span| {
-        let (first, last) = (tokens[span.start()], tokens[span.end() - 1]);
-        Span::new(first.start(), last.end()).expect("tokens are not empty: this is a bug")
-    };
+    let bytes = |span: Span| tokens[span.start()].through(tokens[span.end() - 1]);
     let spans = entities.into_iter().map(|e| LabelledSpan { span: bytes(e.span), label: e.label }).collect();
     Ok(record.with_spans(spans)?)
 }

@@ -43,7 +43,7 @@ use self::{
 use super::{
     Conflicts, Failure, LabelledSpan, LineProblem, OnConflict, ReadOptions, Record,
     fit::{Conflict, ConflictKind, Notes},
-    json::Labels,
+    labels::Labels,
     lines::Lines,
     numbered,
     reader::ReadRecords,

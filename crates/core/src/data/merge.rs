@@ -52,7 +52,6 @@ impl Merger {
         }
         self.merged.kept += 1;
         let record = self.names.take(record);
-        self.merged.renamed = self.names.renamed();
         self.texts.insert(text, (labels, record.id().to_owned()));
         Some(record)
     }
@@ -60,7 +59,7 @@ impl Merger {
     /// What became of all records.
     #[must_use]
     pub fn finish(self) -> Merged {
-        self.merged
+        Merged { renamed: self.names.renamed(), ..self.merged }
     }
 }
 

@@ -25,7 +25,8 @@ use crate::{
     Evidence, Tag,
     corpus::{
         Failure, LabelledSpan, LineProblem, ReadOptions, Reading, Record, Source,
-        json::{Labels, RawSpan, joined, placed},
+        json::{RawSpan, joined, placed},
+        labels::Labels,
         numbered,
         offsets::Offsets,
         reader::{ReadRecords, tag_name},

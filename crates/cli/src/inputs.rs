@@ -126,12 +126,17 @@ fn read_all(
     Ok(sentences)
 }
 
+/// Says how many records were left out because their annotators did not accept them.
+pub fn tell_skipped(path: &Path, skipped: usize, progress: Progress) {
+    if skipped > 0 {
+        progress.note(format_args!("{}: {skipped} left out, not accepted by their annotators", path.display()));
+    }
+}
+
 /// Says what of a file could not be taken as it is.
 fn told(corpus: Corpus, progress: Progress) -> Corpus {
     let path = corpus.path.display();
-    if corpus.skipped > 0 {
-        progress.note(format_args!("{path}: {} left out, not accepted by their annotators", corpus.skipped));
-    }
+    tell_skipped(&corpus.path, corpus.skipped, progress);
     if !corpus.conflicts.counts.is_empty() {
         progress.note(format_args!("{path}: in conflict: {}", corpus.conflicts));
         for conflict in &corpus.conflicts.first {

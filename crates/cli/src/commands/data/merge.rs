@@ -1,45 +1,27 @@
 //! `data merge`: several corpora in one.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use apprentice_core::{corpus::Conflicts, data::Merger};
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::each_record;
-use crate::{
-    inputs::{self, ReadFlags},
-    output,
-    outputs::{self, WriteFlags},
-    progress::Progress,
-};
+use super::{Files, Prepared, each_record};
+use crate::{output, outputs, progress::Progress};
 
 #[derive(ClapArgs)]
 pub struct Args {
-    /// Files, folders, patterns, or `-` for standard input; of the same text the first stays
-    #[arg(required = true)]
-    inputs: Vec<PathBuf>,
-    /// The file to write; `-` is standard output
-    #[arg(short, long)]
-    output: PathBuf,
     #[command(flatten)]
-    read: ReadFlags,
-    #[command(flatten)]
-    write: WriteFlags,
+    files: Files,
     /// Print the account as JSON on standard output
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
-    let options = args.read.options(true);
-    let settings = args.write.resolve(&args.output, &options)?;
-    outputs::check(&args.output, settings.overwrite)?;
-    let sources = inputs::sources(&args.inputs)?;
+    let Prepared { sources, options, settings } = args.files.prepare()?;
     let mut merger = Merger::default();
     let mut conflicts = Conflicts::default();
-    let written = settings.write(&args.output, |take| {
+    let written = settings.write(&args.files.output, |take| {
         // One by one: who is renamed is decided by what is kept.
         for source in &sources {
             let source = std::slice::from_ref(source);
@@ -50,8 +32,8 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     })?;
     let written = written.with_conflicts(conflicts);
     let merged = merger.finish();
-    let all = json!({"inputs": args.inputs, "read": options, "write": settings});
-    outputs::write_settings(&args.output, settings.overwrite, &all)?;
+    let all = json!({"inputs": args.files.inputs, "read": options, "write": settings});
+    outputs::write_settings(&args.files.output, settings.overwrite, &all)?;
     if args.json {
         return output::print_json(&json!({"merged": merged, "written": written}));
     }

@@ -9,14 +9,20 @@ mod sample;
 mod split;
 mod stats;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use apprentice_core::{
     corpus::{Conflicts, ReadOptions, Reader, Record, Source},
     data::UniqueNames,
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use crate::progress::Progress;
+use crate::{
+    inputs::{self, ReadFlags},
+    outputs::{self, WriteFlags, WriteSettings},
+    progress::Progress,
+};
 
 /// Count, convert, sample, split, merge, compare and check corpora in any format
 #[derive(Subcommand)]
@@ -29,7 +35,7 @@ pub enum Verb {
     Sample(sample::Args),
     /// Divide a corpus into parts, such as train, dev and test
     Split(split::Args),
-    /// Join corpora, without repeated texts
+    /// Join corpora, without repeated texts: of the same text the first stays
     Merge(merge::Args),
     /// Show where two labellings of the same text differ
     Diff(diff::Args),
@@ -49,6 +55,38 @@ pub fn run(verb: &Verb, progress: Progress) -> Result<()> {
         Verb::Diff(args) => diff::run(args, progress),
         Verb::Agree(args) => agree::run(args, progress),
         Verb::Check(args) => check::run(args),
+    }
+}
+
+/// Corpora in, one corpus out.
+#[derive(Args)]
+struct Files {
+    /// Files, folders, patterns, or `-` for standard input
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
+    /// The file to write; `.gz` and `.zst` compress it, `-` is standard output
+    #[arg(short, long)]
+    output: PathBuf,
+    #[command(flatten)]
+    read: ReadFlags,
+    #[command(flatten)]
+    write: WriteFlags,
+}
+
+/// The same, resolved.
+struct Prepared {
+    sources: Vec<Source>,
+    options: ReadOptions,
+    settings: WriteSettings,
+}
+
+impl Files {
+    /// Checks that the output can be written, and finds the inputs.
+    fn prepare(&self) -> Result<Prepared> {
+        let options = self.read.options(true);
+        let settings = self.write.resolve(&self.output, &options)?;
+        outputs::check(&self.output, settings.overwrite)?;
+        Ok(Prepared { sources: inputs::sources(&self.inputs)?, options, settings })
     }
 }
 
@@ -78,9 +116,7 @@ fn each_record(
             _ => format!(", {}", reader.evidence().verdict()),
         };
         progress.note(format_args!("{path}: {}{scheme}", reader.format()));
-        if reader.skipped() > 0 {
-            progress.note(format_args!("{path}: {} left out, not accepted by their annotators", reader.skipped()));
-        }
+        inputs::tell_skipped(&source.path, reader.skipped(), progress);
         conflicts.extend(reader.conflicts());
     }
     if let Some(renamed) = names.map(|names| names.renamed()).filter(|&renamed| renamed > 0) {

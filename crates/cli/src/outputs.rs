@@ -1,10 +1,6 @@
 //! Corpora to the command line's outputs.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::mpsc,
-    thread,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use apprentice_core::{
@@ -97,54 +93,25 @@ impl WriteSettings {
         let mut writer = Writer::new(self.to, &mut sink, &options)?;
         let mut fitter = Fitter::new(self.to.expresses(), self.on_conflict);
         let mut written = Written::default();
-        let mut take = |record: Record| {
+        let cannot = || format!("cannot write {}", path.display());
+        // On one thread: handing records to another was measured to cost more than it gains.
+        each(&mut |record| {
             let Some(record) = fitter.fit(record) else { return Ok(()) };
             match writer.write(&record) {
                 Ok(()) => {
                     written.sentences += 1;
                     written.entities += record.spans().map_or(0, <[_]>::len);
-                    Ok(())
                 }
-                Err(WriteError::Record { id, why }) => {
-                    fitter.refuse(&id, why);
-                    Ok(())
-                }
-                Err(error) => Err(error),
+                Err(WriteError::Record { id, why }) => fitter.refuse(&id, why),
+                Err(error) => return Err(error).with_context(cannot),
             }
-        };
-        in_two_threads(each, move |records| records.into_iter().try_for_each(&mut take), path)?;
-        written.losses = writer.finish().with_context(|| format!("cannot write {}", path.display()))?;
+            Ok(())
+        })?;
+        written.losses = writer.finish().with_context(cannot)?;
         written.conflicts = fitter.finish()?;
         sink.commit(path)?;
         Ok(written)
     }
-}
-
-/// Reads on this thread and writes on another, in batches, so that two cores share the work.
-fn in_two_threads(
-    each: impl FnOnce(&mut dyn FnMut(Record) -> Result<()>) -> Result<()>,
-    mut take: impl FnMut(Vec<Record>) -> Result<(), WriteError> + Send,
-    path: &Path,
-) -> Result<()> {
-    const BATCH: usize = 512;
-    thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel::<Vec<Record>>(4);
-        let writing = scope.spawn(move || receiver.iter().try_for_each(&mut take));
-        let mut batch = Vec::with_capacity(BATCH);
-        let send = |batch: &mut Vec<Record>| {
-            // Nobody listens once writing has failed; why is said below.
-            sender.send(std::mem::replace(batch, Vec::with_capacity(BATCH))).context("writing has failed")
-        };
-        let read = each(&mut |record| {
-            batch.push(record);
-            if batch.len() == BATCH { send(&mut batch) } else { Ok(()) }
-        });
-        let read = read.and_then(|()| send(&mut batch));
-        drop(sender);
-        let wrote = writing.join().expect("the writing thread does not panic: this is a bug");
-        wrote.with_context(|| format!("cannot write {}", path.display()))?;
-        read
-    })
 }
 
 impl Written {

@@ -231,7 +231,9 @@ impl Parser {
             return Err(Problem::NoToken);
         }
         if self.labels {
-            let tag = self.layout.tag.pick(&self.columns, line)?.trim_matches(' ');
+            let tag = self.layout.tag.pick(&self.columns, line)?;
+            // Only between tabs can a tag have blanks around it.
+            let tag = if tag.contains(' ') { tag.trim_matches(' ') } else { tag };
             let tag = self.known.tag(tag, &mut self.evidence)?;
             if let Reading::Checked(scheme) = self.reading {
                 let previous = self.tags.last().unwrap_or(&Tag::Outside);

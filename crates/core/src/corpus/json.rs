@@ -16,7 +16,7 @@
 mod values;
 mod write;
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -299,7 +299,7 @@ impl Interpreter<'_> {
         if raw.answer.take().is_some_and(|Str(answer)| answer != "accept") {
             return Ok(None);
         }
-        let document = raw.document.take().map(|Str(name)| Arc::from(&*name));
+        let document = raw.document.take().map(|Str(name)| self.labels.document(&name));
         let id = raw.id.take().map_or_else(id, |Id(name)| name.into_owned());
         let record = match self.asked.unwrap_or_else(|| raw.dialect()) {
             Format::LabelStudio => {
@@ -442,22 +442,26 @@ pub(super) fn joined<'a>(id: String, words: impl Iterator<Item = &'a str>) -> Re
 fn word<'a>(token: &'a Token<'_>) -> Result<&'a str, LineProblem> {
     match token {
         Token::Word(word) => Ok(word),
-        Token::Placed { .. } => Err(lacks("text")),
+        Token::Placed { .. } => Err(mixed()),
     }
+}
+
+fn mixed() -> LineProblem {
+    LineProblem::Json("words and objects in one list of tokens, or objects without `text`: expected words".to_owned())
 }
 
 fn with_tokens(record: Record, tokens: Option<Vec<Token<'_>>>) -> Result<Record, LineProblem> {
     let Some(tokens) = tokens else { return Ok(record) };
     let offsets = Offsets::new(record.text());
-    let words: Result<Vec<&str>, _> = tokens.iter().map(word).collect();
-    if let Ok(words) = words {
-        let placed = super::conll::placed(record.text(), words.into_iter())?;
+    if matches!(tokens.first(), Some(Token::Word(_))) {
+        let words: Result<Vec<&str>, _> = tokens.iter().map(word).collect();
+        let placed = super::conll::placed(record.text(), words?.into_iter())?;
         return Ok(record.with_tokens(placed)?);
     }
     let mut spans = Vec::with_capacity(tokens.len());
     for token in tokens {
         let Token::Placed { start, end, text } = token else {
-            return Err(LineProblem::Json("words and objects in one list of tokens".to_owned()));
+            return Err(mixed());
         };
         let raw = RawSpan { start, end, label: "token".into(), text };
         spans.push(placed(record.text(), &offsets, &raw)?);

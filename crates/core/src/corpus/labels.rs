@@ -12,6 +12,8 @@ use crate::{Evidence, Tag};
 pub(super) struct Labels {
     known: AHashMap<String, Arc<str>>,
     tags: AHashMap<String, Tag>,
+    /// The last document: the next record is likely of the same.
+    document: Option<Arc<str>>,
     /// Whether the tags of the file are types without prefix; its first tag decides.
     bare: Option<bool>,
 }
@@ -31,13 +33,27 @@ impl Labels {
         label
     }
 
+    /// A document's name, shared by neighbours.
+    pub fn document(&mut self, name: &str) -> Arc<str> {
+        match &self.document {
+            Some(last) if **last == *name => last.clone(),
+            _ => self.document.insert(name.into()).clone(),
+        }
+    }
+
+    #[inline]
     pub fn tag(&mut self, text: &str, evidence: &mut Evidence) -> Result<Tag, LineProblem> {
         if text == "O" {
             return Ok(Tag::Outside);
         }
-        if let Some(tag) = self.tags.get(text) {
-            return Ok(tag.clone());
+        match self.tags.get(text) {
+            Some(tag) => Ok(tag.clone()),
+            None => self.new_tag(text, evidence),
         }
+    }
+
+    #[cold]
+    fn new_tag(&mut self, text: &str, evidence: &mut Evidence) -> Result<Tag, LineProblem> {
         let parsed = text.parse::<Tag>();
         let bare = *self.bare.get_or_insert(parsed.is_err() && !text.is_empty());
         let tag = if bare { bare_tag(text)? } else { parsed? };

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::{Deserialize, Serialize};
 
 use super::{Format, LabelledSpan, Record, WriteError, conll::ConllWriter, json::JsonWriter, record::whole_tokens};
-use crate::{Entity, Scheme, Tag, tags};
+use crate::{Scheme, Tag, tags};
 
 /// How to write a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,11 +144,11 @@ fn check_tags(record: &Record, scheme: Scheme) -> Result<(), WriteError> {
     }
 }
 
-/// The tags of a fitted record's tokens.
-pub(super) fn iob_tags(record: &Record, scheme: Scheme) -> Vec<Tag> {
+/// The tags of a fitted record's tokens, into a buffer that is used again.
+pub(super) fn tags_of(record: &Record, scheme: Scheme, tags: &mut Vec<Tag>) {
+    tags.clear();
     let tokens = record.tokens().unwrap_or_default();
     let whole = |span| whole_tokens(tokens, span).expect("a fitted record has whole tokens: this is a bug");
-    let spans = record.spans().unwrap_or_default().iter();
-    let entities: Vec<Entity> = spans.map(|s| Entity { span: whole(s.span), label: s.label.clone() }).collect();
-    tags::encode(&entities, tokens.len(), scheme)
+    let entities = record.spans().unwrap_or_default().iter().map(|s| (whole(s.span), &s.label));
+    tags::encode_into(entities, tokens.len(), scheme, tags);
 }

@@ -1,7 +1,9 @@
 //! From entities to tags.
 
+use std::sync::Arc;
+
 use super::{Scheme, Tag};
-use crate::Entity;
+use crate::{Entity, Span};
 
 /// The tags of a sentence of `len` tokens in this scheme. The entities must lie within it and apart, as those of a
 /// [`Sentence`](crate::Sentence) do.
@@ -13,11 +15,25 @@ use crate::Entity;
 /// If an entity reaches beyond `len`.
 #[must_use]
 pub fn encode(entities: &[Entity], len: usize, scheme: Scheme) -> Vec<Tag> {
-    let mut tags = vec![Tag::Outside; len];
-    for Entity { span, label } in entities {
+    let mut tags = Vec::new();
+    encode_into(entities.iter().map(|entity| (entity.span, &entity.label)), len, scheme, &mut tags);
+    tags
+}
+
+/// [`encode`], appended to `tags`.
+pub(crate) fn encode_into<'a>(
+    entities: impl Iterator<Item = (Span, &'a Arc<str>)> + Clone,
+    len: usize,
+    scheme: Scheme,
+    tags: &mut Vec<Tag>,
+) {
+    let before = tags.len();
+    tags.resize(before + len, Tag::Outside);
+    let tags = &mut tags[before..];
+    for (span, label) in entities.clone() {
         tags[span.range()].fill(Tag::Inside(label.clone()));
     }
-    for Entity { span, label } in entities {
+    for (span, label) in entities {
         let (first, last) = (span.start(), span.end() - 1);
         let is_same = |tag: Option<&Tag>| tag.and_then(Tag::label) == Some(label);
         match scheme {
@@ -33,5 +49,4 @@ pub fn encode(entities: &[Entity], len: usize, scheme: Scheme) -> Vec<Tag> {
             Scheme::Iob1 | Scheme::Ioe1 | Scheme::Io => {}
         }
     }
-    tags
 }

@@ -42,6 +42,7 @@ use thiserror::Error;
 
 pub use decode::{decode_lenient, decode_strict};
 pub use encode::encode;
+pub(crate) use encode::encode_into;
 pub use evidence::{Certainty, Evidence, Verdict};
 pub use scheme::{Scheme, SchemeError, malformed};
 

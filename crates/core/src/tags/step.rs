@@ -51,7 +51,9 @@ impl Step {
 
     /// The steps of a sentence: one more than it has tags.
     pub fn all(tags: &[Tag]) -> impl Iterator<Item = Self> {
-        (0..=tags.len()).map(|i| Self::at(tags, i))
+        let from = [&Tag::Outside].into_iter().chain(tags);
+        let to = tags.iter().chain([&Tag::Outside]);
+        from.zip(to).map(|(from, to)| Self::new(from, to))
     }
 
     pub fn index(self) -> usize {

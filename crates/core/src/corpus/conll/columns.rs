@@ -11,6 +11,7 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Splits a line at its tabs, or else at its runs of blanks.
+    #[inline]
     pub fn split(&mut self, line: &str) {
         self.bounds.clear();
         let bytes = line.as_bytes();
@@ -41,10 +42,12 @@ impl Columns {
         }
     }
 
+    #[inline]
     pub fn len(&self) -> usize {
         self.bounds.len()
     }
 
+    #[inline]
     fn get<'a>(&self, index: usize, line: &'a str) -> &'a str {
         let (start, end) = self.bounds[index];
         &line[start..end]
@@ -56,16 +59,22 @@ impl Columns {
 pub(super) struct Place(i32);
 
 impl Place {
+    #[inline]
     pub fn pick<'a>(self, columns: &Columns, line: &'a str) -> Result<&'a str, LineProblem> {
         let len = columns.len();
         let index = match usize::try_from(self.0) {
-            Ok(place) => place.checked_sub(1),
-            Err(_) => len.checked_sub(self.0.unsigned_abs() as usize),
+            Ok(place) => place.wrapping_sub(1),
+            Err(_) => len.wrapping_sub(self.0.unsigned_abs() as usize),
         };
-        index.filter(|&index| index < len).map(|index| columns.get(index, line)).ok_or_else(|| LineProblem::NoColumn {
+        if index < len { Ok(columns.get(index, line)) } else { Err(self.missing(len)) }
+    }
+
+    #[cold]
+    fn missing(self, len: usize) -> LineProblem {
+        LineProblem::NoColumn {
             column: self.0.to_string(),
             found: if len == 1 { "the row has one".to_owned() } else { format!("the row has {len} columns") },
-        })
+        }
     }
 }
 

@@ -4,10 +4,10 @@ use std::{io::Write, sync::Arc};
 
 use super::{DOCUMENT, ID, NEW_DOCUMENT, TEXT, placed};
 use crate::{
-    Scheme, Sentence,
+    Scheme, Sentence, Tag,
     corpus::{
         Format, Losses, Record, WriteError, WriteOptions, Writer,
-        writer::{WriteRecords, iob_tags},
+        writer::{WriteRecords, tags_of},
     },
 };
 
@@ -54,12 +54,22 @@ pub(in crate::corpus) struct ConllWriter<W> {
     /// Whether the records have labels, once one was written.
     labelled: Option<bool>,
     buffer: Vec<u8>,
+    tags: Vec<Tag>,
 }
 
 impl<W: Write> ConllWriter<W> {
     pub fn new(out: W, options: &WriteOptions) -> Self {
         let WriteOptions { scheme, comments, .. } = *options;
-        Self { out, scheme, comments, document: None, documents: false, labelled: None, buffer: Vec::new() }
+        Self {
+            out,
+            scheme,
+            comments,
+            document: None,
+            documents: false,
+            labelled: None,
+            buffer: Vec::new(),
+            tags: Vec::new(),
+        }
     }
 }
 
@@ -100,7 +110,11 @@ impl<W: Write> WriteRecords for ConllWriter<W> {
                 losses.spacing += 1;
             }
         }
-        rows(out, record, labelled, self.scheme);
+        self.tags.clear();
+        if labelled {
+            tags_of(record, self.scheme, &mut self.tags);
+        }
+        rows(out, record, labelled.then_some((&self.tags, self.scheme)));
         Ok(self.out.write_all(out)?)
     }
 
@@ -109,15 +123,17 @@ impl<W: Write> WriteRecords for ConllWriter<W> {
     }
 }
 
-fn rows(out: &mut Vec<u8>, record: &Record, labelled: bool, scheme: Scheme) {
-    let tags = if labelled { iob_tags(record, scheme) } else { Vec::new() };
+/// A row for each token, with its tag if there are any.
+fn rows(out: &mut Vec<u8>, record: &Record, tags: Option<(&[Tag], Scheme)>) {
+    let text = record.text();
     for (index, token) in record.tokens().unwrap_or_default().iter().enumerate() {
-        let word = record.surface(*token);
-        out.extend_from_slice(word.as_bytes());
-        if labelled {
-            out.push(if memchr::memchr(b' ', word.as_bytes()).is_some() { b'\t' } else { b' ' });
-            out.push(tags[index].letter(scheme));
-            if let Some(label) = tags[index].label() {
+        let word = &text.as_bytes()[token.range()];
+        out.extend_from_slice(word);
+        if let Some((tags, scheme)) = tags {
+            let tag = &tags[index];
+            out.push(if word.contains(&b' ') { b'\t' } else { b' ' });
+            out.push(tag.letter(scheme));
+            if let Some(label) = tag.label() {
                 out.push(b'-');
                 out.extend_from_slice(label.as_bytes());
             }
@@ -140,7 +156,7 @@ fn refused(record: &Record, why: &str) -> WriteError {
 }
 
 fn check(record: &Record, comments: bool) -> Result<(), WriteError> {
-    let breaks = |text: &str| text.contains(['\t', '\n', '\r']);
+    let breaks = |text: &str| memchr::memchr3(b'\t', b'\n', b'\r', text.as_bytes()).is_some();
     let unnameable = |name: &str| name.is_empty() || breaks(name) || name.trim_matches(' ') != name;
     if comments && unnameable(record.id()) {
         return Err(refused(record, "the id is empty, has tabs or line breaks, or starts or ends with a blank"));
@@ -153,10 +169,11 @@ fn check(record: &Record, comments: bool) -> Result<(), WriteError> {
         return Err(refused(record, "it has no token"));
     }
     let labelled = record.spans().is_some();
+    let odd = |word: &str| word == DOCUMENT || breaks(word) || (!labelled && word.contains(' '));
     // A look at the whole text spares one at each token.
-    let may_break = memchr::memchr3(b'\t', b'\n', b'\r', record.text().as_bytes()).is_some();
-    let odd = |word: &str| word == DOCUMENT || (may_break && breaks(word)) || (!labelled && word.contains(' '));
-    if let Some(token) = tokens.iter().map(|token| record.surface(*token)).find(|word| odd(word)) {
+    let text = record.text();
+    let may_be_odd = !labelled || breaks(text) || text.contains(DOCUMENT);
+    if let Some(token) = tokens.iter().map(|token| record.surface(*token)).find(|word| may_be_odd && odd(word)) {
         return Err(refused(record, &format!("the token {token:?}")));
     }
     let odd = |label: &str| label.is_empty() || breaks(label) || label.contains(' ');

@@ -6,9 +6,9 @@ use super::super::{
     Format, LabelledSpan, Losses, Record, WriteError, label_studio,
     offsets::Offsets,
     record::whole_tokens,
-    writer::{WriteRecords, iob_tags},
+    writer::{WriteRecords, tags_of},
 };
-use crate::Scheme;
+use crate::{Scheme, Tag};
 
 /// Writes one dialect.
 pub(in crate::corpus) struct JsonWriter<W> {
@@ -16,12 +16,13 @@ pub(in crate::corpus) struct JsonWriter<W> {
     format: Format,
     scheme: Scheme,
     line: Vec<u8>,
+    tags: Vec<Tag>,
     written: usize,
 }
 
 impl<W: Write> JsonWriter<W> {
     pub fn new(out: W, format: Format, scheme: Scheme) -> Self {
-        Self { out, format, scheme, line: Vec::new(), written: 0 }
+        Self { out, format, scheme, line: Vec::new(), tags: Vec::new(), written: 0 }
     }
 
     /// The record's line without the line end.
@@ -38,8 +39,8 @@ impl<W: Write> JsonWriter<W> {
                 words(line, "tokens", record)?;
                 if record.spans().is_some() {
                     line.extend_from_slice(b",\"ner_tags\":");
-                    let tags = iob_tags(record, self.scheme);
-                    list(line, tags.iter(), |line, tag| string(line, &tag.in_scheme(self.scheme).to_string()))?;
+                    tags_of(record, self.scheme, &mut self.tags);
+                    list(line, self.tags.iter(), |line, tag| string(line, &tag.in_scheme(self.scheme).to_string()))?;
                 }
             }
             Format::Gliner => {

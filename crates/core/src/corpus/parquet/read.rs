@@ -129,7 +129,7 @@ struct Interpreter {
 
 impl Interpreter {
     fn record(&mut self, id: String, batch: &Batch, row: usize) -> Result<Record, LineProblem> {
-        let document = batch.document(row).map(Into::into);
+        let document = batch.document(row).map(|name| self.labels.document(name));
         let record = match &batch.content {
             Values::Tokens { tokens, tags } => {
                 let range =

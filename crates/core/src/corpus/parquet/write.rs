@@ -21,7 +21,7 @@ use crate::{
     Scheme, Tag,
     corpus::{
         Losses, Record, WriteError, WriteOptions,
-        writer::{WriteRecords, iob_tags},
+        writer::{WriteRecords, tags_of},
     },
 };
 
@@ -39,6 +39,7 @@ pub(in crate::corpus) struct ParquetWriter<W: io::Write + Send> {
     scheme: Scheme,
     names: Names,
     rows: Rows,
+    tags: Vec<Tag>,
 }
 
 impl<W: io::Write + Send> ParquetWriter<W> {
@@ -62,7 +63,7 @@ impl<W: io::Write + Send> ParquetWriter<W> {
         let settings = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let file = ArrowWriter::try_new_with_options(out, schema.clone(), settings).map_err(failed)?;
         let (scheme, names) = (options.scheme, Names::new(&options.tag_names));
-        Ok(Self { file, schema, scheme, names, rows: Rows::new() })
+        Ok(Self { file, schema, scheme, names, rows: Rows::new(), tags: Vec::new() })
     }
 
     /// Encodes the rows at hand.
@@ -76,9 +77,10 @@ impl<W: io::Write + Send> ParquetWriter<W> {
 impl<W: io::Write + Send> WriteRecords for ParquetWriter<W> {
     fn write(&mut self, record: &Record, _: &mut Losses) -> Result<(), WriteError> {
         check(record)?;
-        let tags = record.spans().is_some().then(|| iob_tags(record, self.scheme));
-        let number = |tag| self.names.number(tag, self.scheme);
-        let numbers: Option<Vec<i64>> = tags.as_ref().map(|tags| tags.iter().map(number).collect());
+        let numbers: Option<Vec<i64>> = record.spans().map(|_| {
+            tags_of(record, self.scheme, &mut self.tags);
+            self.tags.iter().map(|tag| self.names.number(tag, self.scheme)).collect()
+        });
         self.rows.push(record, numbers.as_deref());
         if self.rows.len >= ROWS || self.rows.bytes >= BYTES { self.encode() } else { Ok(()) }
     }

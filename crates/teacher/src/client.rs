@@ -28,6 +28,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::Completion;
@@ -53,18 +54,39 @@ pub struct Message {
     pub content: String,
 }
 
+/// How a model is to answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Parameters {
+    /// The sampling temperature; what the server takes by itself if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// The most tokens that the answer may have, reasoning included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Fields of the request's body that are passed on as they are, such as `reasoning_effort`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+}
+
 /// One question to a teacher.
 ///
-/// `model` and `messages` (and whatever parameters join them) are what is sent, and alone decide whether two requests
-/// are the same. `id`, `strategy` and `sentence` say what it is about; they are for recording and replaying, and are
-/// never sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `model`, `messages`, `parameters`, `schema` and `sample` alone decide whether two requests are the same. `id`,
+/// `strategy` and `sentence` say what it is about; they are for recording and replaying, and are never sent.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Request {
     /// The model that is asked.
     pub model: Arc<str>,
     /// The chat so far.
     pub messages: Vec<Message>,
+    /// How it is to answer.
+    pub parameters: Parameters,
+    /// The JSON schema that the answer has to follow; none where the answer is free text.
+    pub schema: Option<Arc<Value>>,
+    /// Which of several answers to the same question this is, from 0.
+    pub sample: u32,
     /// The sentence's id.
     pub id: String,
     /// The name of the prompt strategy.
@@ -77,7 +99,16 @@ impl Request {
     /// A request about nothing in particular.
     #[must_use]
     pub fn new(model: impl Into<Arc<str>>, messages: Vec<Message>) -> Self {
-        Self { model: model.into(), messages, id: String::new(), strategy: "".into(), sentence: String::new() }
+        Self {
+            model: model.into(),
+            messages,
+            parameters: Parameters::default(),
+            schema: None,
+            sample: 0,
+            id: String::new(),
+            strategy: "".into(),
+            sentence: String::new(),
+        }
     }
 
     /// The same request, about this sentence under this strategy.
@@ -102,6 +133,39 @@ impl Request {
     }
 }
 
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finish {
+    /// It is complete.
+    Stop,
+    /// It reached the most tokens that it may have.
+    Length,
+    /// The model would not answer.
+    Refusal,
+    /// The provider's filter took it.
+    ContentFilter,
+}
+
+/// What an answer cost, in tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Of the prompt, cached ones included.
+    pub input: u64,
+    /// Of the prompt, those that the provider had in its cache.
+    pub cached: u64,
+    /// Of the answer, reasoning included.
+    pub output: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input += other.input;
+        self.cached += other.cached;
+        self.output += other.output;
+    }
+}
+
 /// What a teacher answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -110,17 +174,21 @@ pub struct Response {
     pub model: Arc<str>,
     /// The raw text.
     pub text: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// What it cost, if the provider says so.
+    pub usage: Option<Usage>,
 }
 
 impl Response {
-    /// A response of this text by this model.
+    /// A complete response of this text by this model.
     #[must_use]
     pub fn new(model: impl Into<Arc<str>>, text: impl Into<String>) -> Self {
-        Self { model: model.into(), text: text.into() }
+        Self { model: model.into(), text: text.into(), finish: Finish::Stop, usage: None }
     }
 }
 
-/// Why there is no response. Live clients will add what can be tried again and what must stop the job.
+/// Why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -136,6 +204,48 @@ pub enum ClientError {
         /// The strategy.
         strategy: Arc<str>,
     },
+    /// The provider will not take this request, however often it is sent.
+    #[error("the provider refuses the request ({why})")]
+    Rejected {
+        /// The status and what the provider says.
+        why: String,
+    },
+    /// No attempt brought an answer.
+    #[error("no answer after {attempts} attempts (the last: {last})")]
+    Exhausted {
+        /// How many were made.
+        attempts: u32,
+        /// What became of the last one.
+        last: String,
+    },
+    /// No request of this job can succeed, or none may be sent any more.
+    #[error("{0}")]
+    Stopped(Stop),
+}
+
+/// Why a job ends before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Stop {
+    /// A wrong key, a wrong model, a wrong address.
+    #[error("{url} answers {why}; {advice}")]
+    Provider {
+        /// Where the requests go.
+        url: String,
+        /// The status and what the provider says.
+        why: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The store cannot be written: what is paid for would be lost.
+    #[error("the store cannot be written: {0}; no more requests are sent; make room or mend the disk, then run again")]
+    Store(String),
+    /// `max_cost` or `max_requests` is reached.
+    #[error("{0} is reached; run again with a higher limit to go on")]
+    Limit(String),
+    /// The user wants it so.
+    #[error("interrupted; run the same command again to go on")]
+    Interrupted,
 }
 
 /// A response to come.

@@ -29,17 +29,29 @@ mod align;
 mod annotate;
 mod client;
 mod fold;
+mod job;
 mod listed;
+mod live;
 mod parse;
 mod prompt;
 mod replay;
+mod store;
 mod transcript;
 
 pub use align::{Alignment, Outcome, Status, align};
 pub use annotate::{Annotation, Annotator, Failure, LostMention, Report, Unparsed, annotate};
-pub use client::{Answer, Client, ClientError, Message, Request, Response, Role, block_on};
+pub use client::{
+    Answer, Client, ClientError, Finish, Message, Parameters, Request, Response, Role, Stop, Usage, block_on,
+};
+pub use job::{Tally, run};
 pub use listed::Listed;
+pub use live::{
+    Endpoint, EndpointError, Form, Limits, Live, Price, Protocol, Settings, Spent, estimate, key, read,
+};
 pub use parse::{Mention, ParseIssue, Parsed, parse};
 pub use prompt::{Prompt, PromptError, Strategy, default_labels};
 pub use replay::Replay;
+pub use store::{
+    Attempt, Contents, Ended, Key, OpenedStore, Outcome as AttemptOutcome, Recovery, Reread, Store, StoreError, Stored,
+};
 pub use transcript::{Completion, Transcript, TranscriptError, Unused};

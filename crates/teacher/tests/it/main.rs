@@ -2,9 +2,12 @@
 
 mod align;
 mod annotate;
+mod live;
 mod parse;
 mod prompt;
 mod recorded;
+mod server;
+mod store;
 mod transcript;
 
 use apprentice_core::Sentence;

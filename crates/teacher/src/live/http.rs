@@ -1,0 +1,295 @@
+//! One request over the wire, and everything that can go wrong with it.
+//!
+//! Keys are sent to the configured host alone: redirects are not followed, and what a reply or an error repeats of a key
+//! is taken out before anybody sees it.
+
+use std::{fmt, time::Duration};
+
+use reqwest::{
+    Client, Url,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    redirect::Policy,
+};
+use thiserror::Error;
+
+use super::wire::Protocol;
+
+/// The most bytes that a reply may have once it is decompressed: a long answer has some hundred thousand.
+const MAX_REPLY: usize = 8 << 20;
+const ANTHROPIC_VERSION: &str = "2023-06-01";
+
+/// Where requests go, and with which keys.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Endpoint {
+    /// The provider's language.
+    pub protocol: Protocol,
+    /// The base URL, to which the protocol's path is appended; a query stays behind it.
+    pub url: String,
+    /// The key; none for servers that need none.
+    pub key: Option<String>,
+    /// Further headers. Their values are as secret as the key.
+    pub headers: Vec<(String, String)>,
+    /// How long a request may take from the first byte sent to the last byte received.
+    pub timeout: Duration,
+}
+
+impl Endpoint {
+    /// The provider's own endpoint, without a key.
+    #[must_use]
+    pub fn new(protocol: Protocol) -> Self {
+        let url = protocol.default_url().to_owned();
+        Self { protocol, url, key: None, headers: Vec::new(), timeout: Duration::from_secs(120) }
+    }
+}
+
+/// Without what is secret.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
+        f.debug_struct("Endpoint")
+            .field("protocol", &self.protocol)
+            .field("url", &self.url)
+            .field("key", &self.key.as_ref().map(|_| "…"))
+            .field("headers", &headers)
+            .field("timeout", &self.timeout)
+            .finish()
+    }
+}
+
+/// What is wrong with an endpoint. Values of headers and keys are never shown.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// No URL, or not one of the web.
+    #[error("base URL `{url}`: {why}: expected http:// or https:// with a host, such as https://api.openai.com/v1")]
+    Url {
+        /// The URL; without what is secret in it.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A header that cannot be sent.
+    #[error("header `{name}`: {why}")]
+    Header {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The system's certificates and the like.
+    #[error("HTTP cannot be set up: {0}")]
+    Setup(String),
+}
+
+/// What came back, decompressed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reply {
+    pub status: u16,
+    /// How long the provider asks to wait, if it does.
+    pub wait: Option<Duration>,
+    /// Where the provider would rather have the request.
+    pub location: Option<String>,
+    pub body: Vec<u8>,
+}
+
+/// Why nothing whole came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SendError {
+    /// Whether the provider may have done the work all the same, and ask for money.
+    pub reached: bool,
+    pub what: String,
+}
+
+/// Sends bodies to one endpoint.
+pub(super) struct Transport {
+    client: Client,
+    url: Url,
+    headers: HeaderMap,
+    secrets: Vec<String>,
+}
+
+impl Transport {
+    pub fn new(endpoint: &Endpoint) -> Result<Self, EndpointError> {
+        let url = full_url(endpoint)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let own = match endpoint.protocol {
+            Protocol::OpenAi => endpoint.key.as_ref().map(|key| ("authorization", format!("Bearer {key}"))),
+            Protocol::Anthropic => {
+                headers.insert("anthropic-version", HeaderValue::from_static(ANTHROPIC_VERSION));
+                endpoint.key.as_ref().map(|key| ("x-api-key", key.clone()))
+            }
+        };
+        let own = own.map(|(name, value)| (name.to_owned(), value));
+        for (name, value) in own.iter().chain(&endpoint.headers) {
+            let wrong = |why| EndpointError::Header { name: name.clone(), why };
+            let header = HeaderName::try_from(name.as_str()).map_err(|_| wrong("no name of a header"))?;
+            let value = HeaderValue::try_from(value.as_str());
+            let mut value = value.map_err(|_| wrong("its value has line breaks or other control characters"))?;
+            value.set_sensitive(true);
+            headers.insert(header, value);
+        }
+        let secrets = endpoint.key.iter().chain(endpoint.headers.iter().map(|(_, value)| value));
+        let secrets = secrets.filter(|secret| secret.len() >= 8).flat_map(|secret| spellings(secret)).collect();
+        // Whoever embeds this may have chosen a provider already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(endpoint.timeout.min(Duration::from_secs(20)))
+            .timeout(endpoint.timeout)
+            .user_agent(concat!("apprentice/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let client = client.map_err(|error| EndpointError::Setup(chain(&error)))?;
+        Ok(Self { client, url, headers, secrets })
+    }
+
+    pub async fn send(&self, body: Vec<u8>) -> Result<Reply, SendError> {
+        self.exchange(body).await.map_err(|error| SendError { what: self.redacted(&error.what), ..error })
+    }
+
+    async fn exchange(&self, body: Vec<u8>) -> Result<Reply, SendError> {
+        let failed = |error: reqwest::Error| SendError {
+            reached: !(error.is_connect() || error.is_builder()),
+            what: if error.is_timeout() { "time-out".to_owned() } else { chain(&error.without_url()) },
+        };
+        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+        let mut response = request.send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let wait = wait(response.headers(), std::time::SystemTime::now());
+        let location = response.headers().get("location").map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > MAX_REPLY {
+                let what = format!("a reply of more than {} MiB", MAX_REPLY >> 20);
+                return Err(SendError { reached: true, what });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let body = match str::from_utf8(&body) {
+            Ok(text) if self.secrets.iter().any(|secret| text.contains(secret)) => self.redacted(text).into_bytes(),
+            _ => body,
+        };
+        Ok(Reply { status, wait, location, body })
+    }
+
+    fn redacted(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[key]"))
+    }
+}
+
+fn full_url(endpoint: &Endpoint) -> Result<Url, EndpointError> {
+    let shown = || {
+        let url = endpoint.url.split(['?', '#']).next().unwrap_or_default();
+        // Of `user:password@host` only the host is shown.
+        match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+            _ => url.to_owned(),
+        }
+    };
+    let wrong = |why: &str| EndpointError::Url { url: shown(), why: why.to_owned() };
+    let mut url = Url::parse(&endpoint.url).map_err(|error| wrong(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong("not of the web"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("it holds a user name or password: give keys by environment variables"));
+    }
+    if !url.has_host() {
+        return Err(wrong("no host"));
+    }
+    let path = format!("{}/{}", url.path().trim_end_matches('/'), endpoint.protocol.path());
+    url.set_path(&path);
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// The ways in which a secret may be repeated: as it is, or percent-encoded.
+fn spellings(secret: &str) -> Vec<String> {
+    let url = Url::parse_with_params("http://host/", [("key", secret)]).ok();
+    let encoded = url.as_ref().and_then(Url::query).and_then(|query| query.strip_prefix("key=")).map(str::to_owned);
+    [Some(secret.to_owned()), encoded].into_iter().flatten().collect()
+}
+
+/// How long the headers ask to wait: `retry-after-ms`, or `retry-after` in seconds or as a date. Nonsense counts as
+/// nothing.
+fn wait(headers: &HeaderMap, now: std::time::SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let seconds = |text: &str, unit: f64| {
+        let seconds = text.parse::<f64>().ok().map(|number| number * unit).filter(|s| s.is_finite() && *s >= 0.0)?;
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    };
+    let date = |text: &str| Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default());
+    let milliseconds = text("retry-after-ms").and_then(|text| seconds(text, 1e-3));
+    milliseconds.or_else(|| text("retry-after").and_then(|text| seconds(text, 1.0).or_else(|| date(text))))
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let full = |url: &str| {
+            let endpoint = Endpoint { url: url.into(), ..Endpoint::new(Protocol::OpenAi) };
+            full_url(&endpoint).map(String::from).map_err(|error| error.to_string())
+        };
+        assert_eq!(full("http://localhost:8000/v1/").unwrap(), "http://localhost:8000/v1/chat/completions");
+        let azure = "https://x.example/openai/deployments/d?api-version=1";
+        assert_eq!(full(azure).unwrap(), "https://x.example/openai/deployments/d/chat/completions?api-version=1");
+        for (url, why) in [
+            ("file:///etc/passwd", "not of the web"),
+            ("localhost:8000", "not of the web"),
+            ("", "relative URL"),
+            ("https://", "empty host"),
+        ] {
+            assert!(full(url).unwrap_err().contains(why), "{url}: {}", full(url).unwrap_err());
+        }
+        let secret = full("https://me:hunter22@x.example/v1").unwrap_err();
+        assert!(secret.contains("…@x.example/v1") && !secret.contains("hunter22"), "{secret}");
+    }
+
+    #[test]
+    fn waits_are_finite_or_nothing() {
+        let now = std::time::SystemTime::UNIX_EPOCH;
+        let asked = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+            wait(&headers, now).map(|wait| wait.as_secs_f64())
+        };
+        assert_eq!(asked("retry-after", "2.5"), Some(2.5));
+        assert_eq!(asked("retry-after-ms", "40"), Some(0.04));
+        assert_eq!(asked("retry-after", "Thu, 01 Jan 1970 00:01:00 GMT"), Some(60.0));
+        for nonsense in ["inf", "nan", "-1", "", "soon", "Thu, 01 Jan 100000 00:00:00 GMT"] {
+            assert_eq!(asked("retry-after", nonsense), None, "{nonsense}");
+        }
+        assert!(asked("retry-after", "1e35").unwrap() > 1e18);
+    }
+
+    #[test]
+    fn secrets_are_taken_out_of_debug_and_of_text() {
+        let key = "sk-canary/+key";
+        let headers = vec![("x-gateway".to_owned(), "other secret".to_owned())];
+        let endpoint = Endpoint { key: Some(key.into()), headers, ..Endpoint::new(Protocol::OpenAi) };
+        let transport = Transport::new(&endpoint).unwrap();
+        let text = format!("{endpoint:?} {key} sk-canary%2F%2Bkey other secret");
+        let clean = transport.redacted(&text);
+        assert!(!clean.contains("canary") && !clean.contains("other secret"), "{clean}");
+        assert!(!format!("{endpoint:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,386 @@
+//! Live teachers: clients for OpenAI-compatible and Anthropic endpoints that retry, keep to limits, and write every
+//! attempt into a [`Store`] before they look at it.
+//!
+//! One attempt is: wait for a place ([`governor`]), write into the store that the request is about to be sent, send it
+//! ([`http`]), write down what came back, read it ([`wire`]), decide ([`verdict`]).
+
+mod governor;
+mod http;
+mod verdict;
+mod wire;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rand::RngExt;
+use serde::Serialize;
+
+pub use self::{
+    governor::Limits,
+    http::{Endpoint, EndpointError},
+    wire::{Form, Protocol},
+};
+use self::{
+    governor::{Governor, Load},
+    http::Transport,
+    verdict::Verdict,
+    wire::Dialect,
+};
+use crate::{
+    Answer, Client, ClientError, Request, Response, Stop, Usage,
+    store::{Attempt, Ended, Key, Outcome, Store, StoreError, Stored},
+};
+
+/// How stubborn a client is, and what it may spend.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How fast it may ask.
+    pub limits: Limits,
+    /// How often one request is sent at most.
+    pub attempts: u32,
+    /// The pause after the first failure, doubled after each further one, drawn between nothing and this.
+    pub first_pause: Duration,
+    /// The longest pause, whatever a provider asks for.
+    pub longest_pause: Duration,
+    /// How a model is held to the form of the answer; found out if not given.
+    pub form: Option<Form>,
+    /// The most requests that are sent; none: as many as it takes.
+    pub max_requests: Option<u64>,
+    /// The most that is spent, with what the tokens cost.
+    pub max_cost: Option<(f64, Price)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            attempts: 6,
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(120),
+            form: None,
+            max_requests: None,
+            max_cost: None,
+        }
+    }
+}
+
+/// What a model costs, in a currency's units per million tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Of the prompt.
+    pub input: f64,
+    /// Of the part of the prompt that the provider had in its cache; as the rest if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<f64>,
+    /// Of the answer.
+    pub output: f64,
+}
+
+impl Price {
+    /// What so many tokens cost.
+    #[must_use]
+    pub fn of(&self, usage: Usage) -> f64 {
+        let cached = usage.cached.min(usage.input);
+        let prompt = (usage.input - cached) as f64 * self.input + cached as f64 * self.cached.unwrap_or(self.input);
+        (prompt + usage.output as f64 * self.output) / 1e6
+    }
+}
+
+/// What a client has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Spent {
+    /// Requests that were sent.
+    pub requests: u64,
+    /// Requests of which nobody knows whether the provider has done the work, and asks for money.
+    pub unknown: u64,
+    /// Tokens of all answers.
+    pub usage: Usage,
+}
+
+/// A client for one endpoint.
+pub struct Live {
+    endpoint: Endpoint,
+    settings: Settings,
+    transport: Transport,
+    governor: Governor,
+    store: Arc<Store>,
+    dialect: Mutex<Dialect>,
+    spent: Mutex<Spent>,
+    /// Why no more requests are sent.
+    stopped: Mutex<Option<Stop>>,
+    /// Whether any request was answered: then key, model and URL are right.
+    answered: AtomicBool,
+    /// How many requests were rejected before any was answered.
+    rejected: AtomicU32,
+    /// Who asks what at the moment.
+    gates: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
+    /// A running mean of the tokens of answers, for estimates.
+    output_tokens: AtomicU64,
+}
+
+impl Live {
+    /// After so many rejected requests and no answer, the next ones would be rejected too.
+    const REJECTED: u32 = 5;
+
+    /// A client that keeps what it gets in `store`.
+    ///
+    /// # Errors
+    /// [`EndpointError`].
+    pub fn new(endpoint: Endpoint, settings: Settings, store: Arc<Store>) -> Result<Self, EndpointError> {
+        let transport = Transport::new(&endpoint)?;
+        let governor = Governor::new(&settings.limits);
+        let dialect = Dialect { form: settings.form.unwrap_or(Form::Schema), completion_tokens: false };
+        Ok(Self {
+            endpoint,
+            settings,
+            transport,
+            governor,
+            store,
+            dialect: Mutex::new(dialect),
+            spent: Mutex::default(),
+            stopped: Mutex::default(),
+            answered: AtomicBool::new(false),
+            rejected: AtomicU32::new(0),
+            gates: Mutex::default(),
+            output_tokens: AtomicU64::new(256),
+        })
+    }
+
+    /// Under which key the store keeps answers to this request.
+    #[must_use]
+    pub fn key(&self, request: &Request) -> Key {
+        key(&self.endpoint, request)
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        *lock(&self.spent)
+    }
+
+    /// Sends nothing more; what is in flight is still waited for.
+    pub fn stop(&self, why: Stop) {
+        lock(&self.stopped).get_or_insert(why);
+    }
+
+    /// Why nothing more is sent, if so.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Stop> {
+        lock(&self.stopped).clone()
+    }
+
+    /// Asks, unless the store has the answer; of two requests with the same key the second waits for the first.
+    async fn ask(&self, request: &Request) -> Result<Response, ClientError> {
+        let key = self.key(request);
+        let gate = lock(&self.gates).entry(key).or_default().clone();
+        let held = gate.lock().await;
+        let answer = match self.stored(&key)? {
+            Some(response) => Ok(response),
+            None => self.fetch(request, &key).await,
+        };
+        drop(held);
+        let mut gates = lock(&self.gates);
+        // Nobody else waits: the map has one, and here is one.
+        if Arc::strong_count(&gate) == 2 {
+            gates.remove(&key);
+        }
+        answer
+    }
+
+    /// The answer that the store has under this key.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`] if the store cannot be read.
+    pub fn stored(&self, key: &Key) -> Result<Option<Response>, ClientError> {
+        let response = |stored: &Stored| wire::read(stored.protocol.parse().ok()?, &stored.body).ok();
+        self.store.answer(key, response).map_err(|error| self.broken(&error))
+    }
+
+    async fn fetch(&self, request: &Request, key: &Key) -> Result<Response, ClientError> {
+        let mut last = String::new();
+        for attempt in 0..self.settings.attempts.max(1) {
+            // A server of another dialect is no failure of the attempt.
+            loop {
+                match self.attempt(request, key).await? {
+                    Verdict::Answered(response) => return Ok(response),
+                    Verdict::Adapt { dialect } => *lock(&self.dialect) = dialect,
+                    Verdict::Rejected(why) => return Err(self.reject(why)),
+                    Verdict::Stop { why, advice } => {
+                        self.stop(Stop::Provider { url: self.endpoint.url.clone(), why, advice });
+                        return Err(self.must_stop());
+                    }
+                    Verdict::Again { wait, why } => {
+                        last = why;
+                        if attempt + 1 < self.settings.attempts {
+                            tokio::time::sleep(self.pause(attempt, wait)).await;
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        Err(ClientError::Exhausted { attempts: self.settings.attempts.max(1), last })
+    }
+
+    /// One request over the wire, in the store before and after.
+    async fn attempt(&self, request: &Request, key: &Key) -> Result<Verdict, ClientError> {
+        let dialect = *lock(&self.dialect);
+        let body = wire::body(self.endpoint.protocol, request, dialect).to_string();
+        let expected = self.output_tokens.load(Ordering::Relaxed);
+        let pass = self.governor.admit(estimate(&body) + expected).await;
+        self.count_request()?;
+        let attempt = Attempt { key: *key, protocol: self.endpoint.protocol.name(), body: body.clone(), sent: now() };
+        let id = self.store.begin(attempt).await.map_err(|error| self.broken(&error))?;
+        let started = std::time::Instant::now();
+        let sent = self.transport.send(body.into_bytes()).await;
+        let latency = started.elapsed();
+        let ended = match &sent {
+            Ok(reply) => Ended { status: Some(reply.status), body: reply.body.clone(), error: None, latency },
+            Err(error) => Ended { status: None, body: Vec::new(), error: Some(error.what.clone()), latency },
+        };
+        self.store.end(id, ended).await.map_err(|error| self.broken(&error))?;
+        let reply = match sent {
+            Ok(reply) => reply,
+            Err(error) => {
+                let outcome = if error.reached { Outcome::Unknown } else { Outcome::Failed };
+                lock(&self.spent).unknown += u64::from(error.reached);
+                self.store.note(id, outcome, None);
+                pass.done(Load::Unknown, None);
+                return Ok(Verdict::Again { wait: None, why: error.what });
+            }
+        };
+        let read = wire::read(self.endpoint.protocol, &reply.body);
+        let usage = read.as_ref().ok().and_then(|response| response.usage);
+        let verdict = verdict::of(&reply, read, request, dialect, *lock(&self.dialect));
+        let outcome = match &verdict {
+            Verdict::Answered(response) => Outcome::of(response.finish),
+            _ => Outcome::Failed,
+        };
+        self.store.note(id, outcome, usage);
+        let load = match &verdict {
+            Verdict::Answered(_) => Load::Taken,
+            Verdict::Again { .. } if verdict::is_overload(reply.status) => Load::Refused,
+            _ => Load::Unknown,
+        };
+        if let (Load::Refused, Some(wait)) = (load, reply.wait) {
+            self.governor.pause(wait.min(self.settings.longest_pause));
+        }
+        if let Verdict::Answered(_) = verdict {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+        if let Some(usage) = usage {
+            let mean = (expected * 15 + usage.output) / 16;
+            self.output_tokens.store(mean, Ordering::Relaxed);
+            lock(&self.spent).usage += usage;
+        }
+        pass.done(load, usage.map(|usage| usage.input + usage.output));
+        Ok(verdict)
+    }
+
+    /// Counts one request, unless there may be no more.
+    fn count_request(&self) -> Result<(), ClientError> {
+        let mut spent = lock(&self.spent);
+        let limit = match (&self.settings.max_requests, &self.settings.max_cost) {
+            (Some(most), _) if spent.requests >= *most => Some(format!("--max-requests {most}")),
+            (_, Some((most, price))) if price.of(spent.usage) >= *most => Some(format!("--max-cost {most}")),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            self.stop(Stop::Limit(limit));
+        }
+        if self.stopped().is_some() {
+            return Err(self.must_stop());
+        }
+        spent.requests += 1;
+        Ok(())
+    }
+
+    /// Full jitter: between nothing and the exponential bound, so that many clients do not come back together. A
+    /// provider's own wish is kept to, with a little on top for the same reason.
+    fn pause(&self, attempt: u32, wait: Option<Duration>) -> Duration {
+        let mut random = rand::rng();
+        let longest = self.settings.longest_pause;
+        match wait {
+            Some(wait) => wait.min(longest).mul_f64(random.random_range(1.0..1.1)),
+            None => {
+                let bound = self.settings.first_pause.saturating_mul(1 << attempt.min(20)).min(longest);
+                bound.mul_f64(random.random_range(0.0..=1.0))
+            }
+        }
+    }
+
+    fn reject(&self, why: String) -> ClientError {
+        let first = !self.answered.load(Ordering::Relaxed);
+        if first && self.rejected.fetch_add(1, Ordering::Relaxed) + 1 >= Self::REJECTED {
+            let advice = "every request so far was refused: correct the settings or the prompt";
+            self.stop(Stop::Provider { url: self.endpoint.url.clone(), why: why.clone(), advice });
+        }
+        ClientError::Rejected { why }
+    }
+
+    fn broken(&self, error: &StoreError) -> ClientError {
+        self.stop(Stop::Store(error.to_string()));
+        self.must_stop()
+    }
+
+    fn must_stop(&self) -> ClientError {
+        ClientError::Stopped(self.stopped().unwrap_or(Stop::Interrupted))
+    }
+}
+
+impl Client for Live {
+    fn complete<'a>(&'a self, request: &'a Request) -> Answer<'a> {
+        Box::pin(self.ask(request))
+    }
+}
+
+/// Under which key a store keeps answers of this endpoint to this request: a hash of all that decides about the answer.
+#[must_use]
+pub fn key(endpoint: &Endpoint, request: &Request) -> Key {
+    #[derive(Serialize)]
+    struct Whole<'r> {
+        protocol: &'static str,
+        url: &'r str,
+        model: &'r str,
+        messages: &'r [crate::Message],
+        parameters: &'r crate::Parameters,
+        schema: Option<&'r serde_json::Value>,
+        sample: u32,
+    }
+    let Request { model, messages, parameters, schema, sample, .. } = request;
+    let (protocol, url) = (endpoint.protocol.name(), endpoint.url.trim_end_matches('/'));
+    Key::of(&Whole { protocol, url, model, messages, parameters, schema: schema.as_deref(), sample: *sample })
+}
+
+/// What a stored body says: pure, so that it can be done again at any time.
+#[must_use]
+pub fn read(protocol: Protocol, body: &[u8]) -> (Outcome, Option<Response>) {
+    match wire::read(protocol, body) {
+        Ok(response) => (Outcome::of(response.finish), Some(response)),
+        Err(_) => (Outcome::Failed, None),
+    }
+}
+
+/// About how many tokens a text has: four bytes each, as OpenAI says of English.
+#[must_use]
+pub fn estimate(text: &str) -> u64 {
+    text.len().div_ceil(4) as u64
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Counters hold whatever panics elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,113 @@
+//! What follows from a reply.
+
+use std::time::Duration;
+
+use super::{
+    http::Reply,
+    wire::{Dialect, Form, NoAnswer, excerpt},
+};
+use crate::{Request, Response};
+
+/// What to do next.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    Answered(Response),
+    /// Send it again, after a pause.
+    Again {
+        /// How long the provider asks to wait.
+        wait: Option<Duration>,
+        why: String,
+    },
+    /// Send it again at once, in another dialect.
+    Adapt {
+        dialect: Dialect,
+    },
+    /// This request cannot succeed.
+    Rejected(String),
+    /// No request can.
+    Stop {
+        why: String,
+        advice: &'static str,
+    },
+}
+
+/// Whether a status says that the provider has too much to do.
+pub(super) const fn is_overload(status: u16) -> bool {
+    matches!(status, 429 | 503 | 529)
+}
+
+/// The verdict on a reply to a request that was sent in dialect `sent`; by now the client may know better (`known`).
+pub(super) fn of(
+    reply: &Reply,
+    read: Result<Response, NoAnswer>,
+    request: &Request,
+    sent: Dialect,
+    known: Dialect,
+) -> Verdict {
+    let said = match read {
+        Ok(response) if (200..300).contains(&reply.status) => return Verdict::Answered(response),
+        Ok(_) => NoAnswer::Unreadable(excerpt(&reply.body)),
+        Err(no_answer) => no_answer,
+    };
+    let why = if reply.status == 200 { said.to_string() } else { format!("status {}: {said}", reply.status) };
+    let (code, message) = match &said {
+        NoAnswer::Error { code, message } => (code.to_lowercase(), message.to_lowercase()),
+        NoAnswer::Unreadable(text) => (String::new(), text.to_lowercase()),
+    };
+    let says = |words: &[&str]| words.iter().any(|word| code.contains(word) || message.contains(word));
+    let again = |why| Verdict::Again { wait: reply.wait, why };
+    match reply.status {
+        300..400 => {
+            let to = reply.location.as_deref().unwrap_or("nowhere");
+            Verdict::Stop {
+                why: format!("status {} (a redirect to {to})", reply.status),
+                advice: "redirects are not followed, so that keys stay with the host: correct the base URL",
+            }
+        }
+        401 | 403 => Verdict::Stop { why, advice: "check the API key and what it may do" },
+        404 => Verdict::Stop { why, advice: "check the model's name and the base URL" },
+        402 => Verdict::Stop { why, advice: "check the account's credit" },
+        429 if says(&["insufficient_quota", "billing"]) => Verdict::Stop { why, advice: "check the account's credit" },
+        408 | 409 | 425 | 429 | 500.. => match adapted(&says, request, sent, known) {
+            Some(dialect) if reply.status == 501 => Verdict::Adapt { dialect },
+            _ => again(why),
+        },
+        400..500 => {
+            if let Some(dialect) = adapted(&says, request, sent, known) {
+                Verdict::Adapt { dialect }
+            } else if is_unknown_model(&code, &message) {
+                Verdict::Stop { why, advice: "check the model's name" }
+            } else {
+                Verdict::Rejected(why)
+            }
+        }
+        // An error in a reply that claims to be none, as gateways send it; or no answer at all.
+        _ if says(&["invalid_api_key", "authentication", "permission_denied"]) => {
+            Verdict::Stop { why, advice: "check the API key and what it may do" }
+        }
+        _ if is_unknown_model(&code, &message) => Verdict::Stop { why, advice: "check the model's name" },
+        _ => again(why),
+    }
+}
+
+fn is_unknown_model(code: &str, message: &str) -> bool {
+    code.contains("model_not_found")
+        || (message.contains("model") && ["not found", "does not exist", "not exist"].iter().any(|says| message.contains(says)))
+}
+
+/// The dialect to try after the server would not understand the one that was sent.
+fn adapted(says: &dyn Fn(&[&str]) -> bool, request: &Request, sent: Dialect, known: Dialect) -> Option<Dialect> {
+    if sent != known {
+        // Another request has found it out in the meantime.
+        return Some(known);
+    }
+    if !sent.completion_tokens && says(&["max_completion_tokens"]) {
+        return Some(Dialect { completion_tokens: true, ..sent });
+    }
+    let formed = request.schema.is_some() && sent.form != Form::Text;
+    let about_form = &["response_format", "json_schema", "json_object", "json mode", "schema", "grammar", "structured", "tool"];
+    if formed && says(about_form) {
+        return sent.form.looser().map(|form| Dialect { form, ..sent });
+    }
+    None
+}

@@ -1,0 +1,571 @@
+//! Every request that was ever sent and everything that came back, in one SQLite file: what was paid for.
+//!
+//! What is promised:
+//! - A request is on disk before it is sent, what came back is on disk before anybody reads it, and both are only then
+//!   acknowledged (`synchronous=FULL`). Commits are shared by all that wait for one.
+//! - After the first write that fails, everything fails: nothing is sent whose answer could not be kept.
+//! - Every row has a checksum over its content, so that a damaged answer is never taken for one. A damaged file is put
+//!   aside, what is sound in it goes into a new one, and [`Recovery`] says what was lost.
+//! - One process at a time: a lock beside the file, which the system releases whatever becomes of the process.
+//!
+//! A request that was sent and has no end was interrupted: the provider may have done the work and ask for it. It is
+//! then marked as of unknown outcome, and sent again.
+
+mod salvage;
+mod writer;
+
+use std::{
+    fmt,
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+pub use self::salvage::Recovery;
+use self::writer::Writer;
+use crate::{Finish, Usage};
+
+/// A hash of all that decides about an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The key of a value: SHA-256 of its JSON.
+    ///
+    /// # Panics
+    /// If the value cannot be JSON.
+    #[must_use]
+    pub fn of(value: &impl Serialize) -> Self {
+        let json = serde_json::to_vec(value).expect("a request is JSON: this is a bug");
+        Self(Sha256::digest(&json).into())
+    }
+}
+
+/// In hexadecimal digits.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A whole answer.
+    Answered,
+    /// An answer that reached its bound.
+    Truncated,
+    /// The model would not answer.
+    Refused,
+    /// The provider's filter took the answer.
+    Filtered,
+    /// No answer.
+    Failed,
+    /// Sent, but nobody knows what became of it.
+    Unknown,
+}
+
+impl Outcome {
+    /// Its name in the file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Truncated => "truncated",
+            Self::Refused => "refused",
+            Self::Filtered => "filtered",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether asking again would bring the same: then nobody pays for it twice.
+    #[must_use]
+    pub const fn is_answer(self) -> bool {
+        matches!(self, Self::Answered | Self::Truncated | Self::Refused | Self::Filtered)
+    }
+
+    pub(crate) const fn of(finish: Finish) -> Self {
+        match finish {
+            Finish::Stop => Self::Answered,
+            Finish::Length => Self::Truncated,
+            Finish::Refusal => Self::Refused,
+            Finish::ContentFilter => Self::Filtered,
+        }
+    }
+}
+
+/// A request that is about to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// What it asks.
+    pub key: Key,
+    /// The provider's protocol.
+    pub protocol: &'static str,
+    /// The body as it is sent.
+    pub body: String,
+    /// When, in milliseconds since 1970.
+    pub sent: u64,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The status, if there was any.
+    pub status: Option<u16>,
+    /// The raw body.
+    pub body: Vec<u8>,
+    /// What went wrong below HTTP.
+    pub error: Option<String>,
+    /// How long it took.
+    pub latency: Duration,
+}
+
+/// An answer as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The provider's protocol.
+    pub protocol: String,
+    /// The raw body.
+    pub body: Vec<u8>,
+}
+
+/// What lies in a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Contents {
+    /// Attempts.
+    pub attempts: u64,
+    /// Those that brought an answer.
+    pub answers: u64,
+    /// Those that were sent and of which nobody knows what became.
+    pub unknown: u64,
+    /// The tokens of all answers.
+    pub usage: Usage,
+}
+
+/// What is wrong with a store.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file, or what lies beside it, cannot be opened or locked.
+    #[error("{path}: {why}", path = path.display())]
+    Open {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Another process has it.
+    #[error("{path}: another process uses this store: wait until it is done, or name another store", path = path.display())]
+    Busy {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("{path}: not a store of completions ({why}): name another file", path = path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        why: String,
+    },
+    /// A write failed: what comes now would be lost.
+    #[error("{path}: {why}", path = path.display())]
+    Write {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A read failed.
+    #[error("{path}: cannot be read: {why}", path = path.display())]
+    Read {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A store, open and locked.
+pub struct Store {
+    path: PathBuf,
+    writer: Writer,
+    reader: Mutex<Connection>,
+    /// Held as long as the store is open.
+    _lock: File,
+}
+
+/// A store that was opened, and what was found on the way.
+pub struct OpenedStore {
+    /// The store.
+    pub store: Store,
+    /// What was lost, if the file was damaged.
+    pub recovery: Option<Recovery>,
+    /// Requests that an interrupted process had sent: the provider may ask for them.
+    pub interrupted: u64,
+}
+
+/// What the file is, in SQLite's `application_id`: "appr".
+const APPLICATION: i64 = 0x6170_7072;
+const VERSION: i64 = 1;
+const SCHEMA: &str = "
+    CREATE TABLE attempt (
+        id INTEGER PRIMARY KEY,
+        key BLOB NOT NULL,
+        protocol TEXT NOT NULL,
+        sent_ms INTEGER NOT NULL,
+        request TEXT NOT NULL,
+        latency_ms INTEGER,
+        status INTEGER,
+        body BLOB,
+        error TEXT,
+        sum BLOB NOT NULL,
+        outcome TEXT,
+        input_tokens INTEGER,
+        cached_tokens INTEGER,
+        output_tokens INTEGER,
+        note_sum BLOB
+    );
+    CREATE INDEX attempt_key ON attempt (key);
+    CREATE INDEX attempt_open ON attempt (id) WHERE outcome IS NULL;
+";
+
+/// Reads a stored body again: the outcome and what it cost. Given by whoever knows the protocols.
+pub type Reread = dyn Fn(&str, u16, &[u8]) -> (Outcome, Option<Usage>);
+
+impl Store {
+    /// Opens the store at `path`, or makes one; repairs what is damaged. `busy` is called once if another process has the
+    /// store: if it returns true, this waits.
+    ///
+    /// # Errors
+    /// [`StoreError`], every kind but `Write`.
+    pub fn open(path: &Path, reread: &Reread, busy: impl FnOnce() -> bool) -> Result<OpenedStore, StoreError> {
+        let open = |why: String| StoreError::Open { path: path.to_owned(), why };
+        let lock = lock(path, busy)?;
+        let mut recovery = None;
+        let connection = match connect(path) {
+            Ok(connection) => connection,
+            Err(Unsound::Foreign(why)) => return Err(StoreError::Foreign { path: path.to_owned(), why }),
+            Err(Unsound::Failed(why)) => return Err(open(why)),
+            Err(Unsound::Damaged(why)) if !salvage::looks_like_ours(path) => {
+                return Err(StoreError::Foreign { path: path.to_owned(), why });
+            }
+            Err(Unsound::Damaged(why)) => {
+                recovery = Some(salvage::salvage(path, &why).map_err(open)?);
+                connect(path).map_err(|unsound| open(unsound.to_string()))?
+            }
+        };
+        let interrupted = settle(&connection, reread).map_err(|error| open(error.to_string()))?;
+        let reader = reader(path).map_err(|error| open(error.to_string()))?;
+        let writer = Writer::start(connection, path).map_err(|error| open(error.to_string()))?;
+        let store = Self { path: path.to_owned(), writer, reader: Mutex::new(reader), _lock: lock };
+        Ok(OpenedStore { store, recovery, interrupted })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The last reply under this key of which `read` makes something. Replies that are known to be no answers are left
+    /// out, and so are damaged ones.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    pub fn answer<T>(&self, key: &Key, mut read: impl FnMut(&Stored) -> Option<T>) -> Result<Option<T>, StoreError> {
+        let failed = |error: rusqlite::Error| StoreError::Read { path: self.path.clone(), why: error.to_string() };
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        // What an attempt came to is noted a little later than its reply.
+        let sql = "SELECT * FROM attempt WHERE key = ?1 AND status IS NOT NULL
+            AND (outcome IS NULL OR outcome IN ('answered', 'truncated', 'refused', 'filtered')) ORDER BY id DESC";
+        let mut statement = reader.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query([&key.0[..]]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let stored = Row::sound(row).and_then(|Row { protocol, body, .. }| Some(Stored { protocol, body: body? }));
+            if let Some(answer) = stored.and_then(|stored| read(&stored)) {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps that a request is about to be sent.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`]: do not send it.
+    pub async fn begin(&self, attempt: Attempt) -> Result<i64, StoreError> {
+        self.writer.begin(attempt).await
+    }
+
+    /// Keeps what came back.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`]: it is lost if the process ends.
+    pub async fn end(&self, id: i64, ended: Ended) -> Result<(), StoreError> {
+        self.writer.end(id, ended).await
+    }
+
+    /// Adds what an attempt came to; not waited for, because it can be read from the body again.
+    pub fn note(&self, id: i64, outcome: Outcome, usage: Option<Usage>) {
+        self.writer.note(id, outcome, usage);
+    }
+
+    /// Waits until everything is written.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] if something could not be.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.writer.flush().await
+    }
+
+    /// What lies in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    pub fn contents(&self) -> Result<Contents, StoreError> {
+        let read = |error: rusqlite::Error| StoreError::Read { path: self.path.clone(), why: error.to_string() };
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let sql = "SELECT count(*),
+            count(*) FILTER (WHERE outcome IN ('answered', 'truncated', 'refused', 'filtered')),
+            count(*) FILTER (WHERE outcome = 'unknown'),
+            coalesce(sum(input_tokens), 0), coalesce(sum(cached_tokens), 0), coalesce(sum(output_tokens), 0) FROM attempt";
+        let counts = reader.query_row(sql, [], |row| {
+            let usage = Usage { input: row.get(3)?, cached: row.get(4)?, output: row.get(5)? };
+            Ok(Contents { attempts: row.get(0)?, answers: row.get(1)?, unknown: row.get(2)?, usage })
+        });
+        counts.map_err(read)
+    }
+}
+
+/// One row, read whole.
+struct Row {
+    id: i64,
+    key: Vec<u8>,
+    protocol: String,
+    sent: i64,
+    request: String,
+    latency: Option<i64>,
+    status: Option<u16>,
+    body: Option<Vec<u8>>,
+    error: Option<String>,
+    note: Option<Note>,
+}
+
+impl Row {
+    /// The row, if all of it can be read and its checksum is right; without its note if that is damaged.
+    fn sound(row: &rusqlite::Row<'_>) -> Option<Self> {
+        let read = || -> rusqlite::Result<(Self, Vec<u8>)> {
+            let found = Self {
+                id: row.get("id")?,
+                key: row.get("key")?,
+                protocol: row.get("protocol")?,
+                sent: row.get("sent_ms")?,
+                request: row.get("request")?,
+                latency: row.get("latency_ms")?,
+                status: row.get("status")?,
+                body: row.get("body")?,
+                error: row.get("error")?,
+                note: None,
+            };
+            Ok((found, row.get("sum")?))
+        };
+        let (mut found, sum) = read().ok().filter(|(found, sum)| found.sum() == sum[..])?;
+        found.note = Note::sound(row).ok().flatten();
+        Some(found)
+    }
+
+    /// The checksum of all but the note.
+    fn sum(&self) -> [u8; 16] {
+        checksum(&[
+            Some(&self.id.to_le_bytes()),
+            Some(&self.key),
+            Some(self.protocol.as_bytes()),
+            Some(&self.sent.to_le_bytes()),
+            Some(self.request.as_bytes()),
+            self.latency.map(i64::to_le_bytes).as_ref().map(|bytes| &bytes[..]),
+            self.status.map(u16::to_le_bytes).as_ref().map(|bytes| &bytes[..]),
+            self.body.as_deref(),
+            self.error.as_deref().map(str::as_bytes),
+        ])
+    }
+}
+
+/// What an attempt came to: can be read from its body again.
+#[derive(Clone)]
+struct Note {
+    outcome: String,
+    /// Input, cached, output.
+    usage: [Option<i64>; 3],
+}
+
+impl Note {
+    /// The note of a row; nothing if there is none.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    fn sound(row: &rusqlite::Row<'_>) -> Result<Option<Self>, rusqlite::Error> {
+        let sum: Option<Vec<u8>> = row.get("note_sum")?;
+        let outcome: Option<String> = row.get("outcome")?;
+        let usage = [row.get("input_tokens")?, row.get("cached_tokens")?, row.get("output_tokens")?];
+        let note = match (outcome, sum) {
+            (None, None) => return Ok(None),
+            (Some(outcome), Some(sum)) => Some((Self { outcome, usage }, sum)),
+            _ => None,
+        };
+        let id = row.get("id")?;
+        let sound = note.filter(|(note, sum)| note.sum(id) == sum[..]).map(|(note, _)| note);
+        sound.map(Some).ok_or(rusqlite::Error::InvalidQuery)
+    }
+
+    fn sum(&self, id: i64) -> [u8; 16] {
+        let usage = self.usage.map(|tokens| tokens.map(i64::to_le_bytes));
+        let [input, cached, output] = usage.each_ref().map(|tokens| tokens.as_ref().map(|bytes| &bytes[..]));
+        checksum(&[Some(&id.to_le_bytes()), Some(self.outcome.as_bytes()), input, cached, output])
+    }
+}
+
+/// The start of SHA-256 over all fields, each with its length: nothing and the empty text differ.
+fn checksum(fields: &[Option<&[u8]>]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for field in fields {
+        hash.update(field.map_or(u64::MAX, |field| field.len() as u64).to_le_bytes());
+        hash.update(field.unwrap_or_default());
+    }
+    let mut sum = [0; 16];
+    sum.copy_from_slice(&hash.finalize()[..16]);
+    sum
+}
+
+/// Why a file cannot be used as it is.
+enum Unsound {
+    Foreign(String),
+    Damaged(String),
+    Failed(String),
+}
+
+impl fmt::Display for Unsound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Foreign(why) | Self::Damaged(why) | Self::Failed(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl From<rusqlite::Error> for Unsound {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match error.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged(error.to_string()),
+            // A schema that cannot be read has no code of its own.
+            _ if error.to_string().contains("malformed") => Self::Damaged(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Opens a file for writing, makes the tables if it is new, and checks every page and every row.
+fn connect(path: &Path) -> Result<Connection, Unsound> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    let get = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
+    let tables = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?;
+    if tables == 0 && get("application_id")? == 0 {
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        let numbers = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};");
+        connection.execute_batch(&format!("BEGIN; {numbers} {SCHEMA} COMMIT;"))?;
+        return Ok(connection);
+    }
+    let (application, version) = (get("application_id")?, get("user_version")?);
+    if application != APPLICATION {
+        let is_ours = connection.prepare("SELECT key, sum, request, latency_ms FROM attempt LIMIT 1").is_ok();
+        let why = format!("its application id is {application:#x}, expected {APPLICATION:#x}");
+        return Err(if is_ours { Unsound::Damaged(why) } else { Unsound::Foreign("another program's database".into()) });
+    }
+    if version > VERSION && version < 1000 {
+        return Err(Unsound::Failed(format!(
+            "made by a newer version of this program (its format is {version}, expected at most {VERSION})"
+        )));
+    }
+    if version != VERSION {
+        return Err(Unsound::Damaged(format!("its format is {version}, expected {VERSION}")));
+    }
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    let sound = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0))?;
+    if sound != "ok" {
+        return Err(Unsound::Damaged(sound.replace('\n', " ")));
+    }
+    let mut statement = connection.prepare("SELECT * FROM attempt ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if Row::sound(row).is_none() || Note::sound(row).is_err() {
+            let id = row.get::<_, i64>(0).unwrap_or_default();
+            return Err(Unsound::Damaged(format!("attempt {id} differs from its checksum")));
+        }
+    }
+    drop(rows);
+    drop(statement);
+    Ok(connection)
+}
+
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    reader.busy_timeout(Duration::from_secs(10))?;
+    Ok(reader)
+}
+
+/// Says of every attempt without outcome what it was: of unknown outcome if it never ended, else what its body says.
+/// Gives the number of the former.
+fn settle(connection: &Connection, reread: &Reread) -> rusqlite::Result<u64> {
+    let transaction = connection.unchecked_transaction()?;
+    let mut interrupted = 0;
+    let mut after = i64::MIN;
+    loop {
+        let mut statement =
+            transaction.prepare_cached("SELECT * FROM attempt WHERE outcome IS NULL AND id > ?1 ORDER BY id LIMIT 1")?;
+        let found = statement.query_row([after], |row| Ok((row.get::<_, i64>("id")?, Row::sound(row)))).optional()?;
+        let Some((id, row)) = found else { break };
+        after = id;
+        let Some(row) = row else { continue };
+        let (outcome, usage) = match (row.latency, row.status, &row.body) {
+            (None, ..) => {
+                interrupted += 1;
+                (Outcome::Unknown, None)
+            }
+            (Some(_), Some(status), Some(body)) => reread(&row.protocol, status, body),
+            _ => (Outcome::Failed, None),
+        };
+        writer::note(&transaction, id, outcome, usage)?;
+    }
+    transaction.commit()?;
+    Ok(interrupted)
+}
+
+/// Locks the file beside the store.
+fn lock(path: &Path, busy: impl FnOnce() -> bool) -> Result<File, StoreError> {
+    let open = |error: std::io::Error| StoreError::Open { path: path.to_owned(), why: error.to_string() };
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options().create(true).append(true).open(PathBuf::from(name)).map_err(open)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) if busy() => file.lock().map_err(open).map(|()| file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Busy { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(open(error)),
+    }
+}

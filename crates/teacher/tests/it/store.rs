@@ -1,0 +1,152 @@
+//! The store under damage.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use apprentice_teacher::{Attempt, AttemptOutcome, Ended, Key, OpenedStore, Store, StoreError};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn reread(_: &str, _: u16, _: &[u8]) -> (AttemptOutcome, Option<apprentice_teacher::Usage>) {
+    (AttemptOutcome::Answered, None)
+}
+
+fn open(path: &Path) -> Result<OpenedStore, StoreError> {
+    Store::open(path, &reread, || false)
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    apprentice_teacher::block_on(future)
+}
+
+fn body(number: u32) -> Vec<u8> {
+    format!("answer {number} {}", "x".repeat(number as usize * 7919 % 1500)).into_bytes()
+}
+
+/// A store of so many answers.
+fn filled(path: &Path, answers: u32) {
+    let store = open(path).unwrap().store;
+    for number in 0..answers {
+        let key = Key::of(&number);
+        let attempt = Attempt { key, protocol: "openai", body: format!("question {number}"), sent: 1 };
+        let id = wait(store.begin(attempt)).unwrap();
+        let ended = Ended { status: Some(200), body: body(number), error: None, latency: Duration::from_millis(3) };
+        wait(store.end(id, ended)).unwrap();
+        store.note(id, AttemptOutcome::Answered, None);
+    }
+    wait(store.flush()).unwrap();
+}
+
+/// Opens a damaged copy; gives how many answers are still there. None may be wrong.
+fn survivors(folder: &Path, bytes: &[u8], answers: u32) -> (usize, bool) {
+    let path = folder.join("damaged");
+    for old in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if old.to_string_lossy().contains("damaged") {
+            fs::remove_file(old).unwrap();
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+    let OpenedStore { store, recovery, .. } = open(&path).unwrap();
+    let mut sound = 0;
+    for number in 0..answers {
+        if let Some(found) = store.answer(&Key::of(&number), |stored| Some(stored.body.clone())).unwrap() {
+            assert_eq!(found, body(number), "a wrong answer");
+            sound += 1;
+        }
+    }
+    if let Some(recovery) = &recovery {
+        assert_eq!(recovery.saved as usize, sound);
+        assert_eq!(fs::read(&recovery.kept).unwrap(), bytes, "the damaged file is kept as it was");
+    } else {
+        assert_eq!(sound, answers as usize, "lost without a word");
+    }
+    // The new store is sound and can be used.
+    drop(store);
+    assert!(open(&path).unwrap().recovery.is_none());
+    (sound, recovery.is_some())
+}
+
+/// How many seeded damages are tried; `APPRENTICE_CAMPAIGN=1` tries many.
+fn trials(sample: usize, campaign: usize) -> usize {
+    if std::env::var_os("APPRENTICE_CAMPAIGN").is_some() { campaign } else { sample }
+}
+
+#[test]
+fn flipped_bytes_are_found_and_the_rest_is_saved() {
+    const ANSWERS: u32 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    filled(&folder.path().join("whole"), ANSWERS);
+    let whole = fs::read(folder.path().join("whole")).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let (mut repaired, mut saved, mut worst) = (0, 0, ANSWERS as usize);
+    let trials = trials(25, 500);
+    for trial in 0..trials {
+        let mut bytes = whole.clone();
+        // The first hundred bytes, where damage is worst, get more than their share.
+        let at = if trial % 5 == 0 { random.random_range(0..100) } else { random.random_range(0..bytes.len()) };
+        bytes[at] ^= 1 << (random.next_u32() % 8);
+        let (sound, was_repaired) = survivors(folder.path(), &bytes, ANSWERS);
+        repaired += usize::from(was_repaired);
+        saved += sound;
+        worst = worst.min(sound);
+    }
+    println!(
+        "{trials} flipped bits: {repaired} stores repaired, {:.2} % of the answers saved, at worst {worst} of {ANSWERS}",
+        100.0 * saved as f64 / (trials * ANSWERS as usize) as f64
+    );
+}
+
+#[test]
+fn truncated_stores_are_found_and_the_rest_is_saved() {
+    const ANSWERS: u32 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    filled(&folder.path().join("whole"), ANSWERS);
+    let whole = fs::read(folder.path().join("whole")).unwrap();
+    let step = if trials(0, 1) == 1 { 1 } else { 73 };
+    let mut worst = ANSWERS as usize;
+    for cut in (1..=512).step_by(step) {
+        let (sound, was_repaired) = survivors(folder.path(), &whole[..whole.len() - cut], ANSWERS);
+        assert!(was_repaired, "{cut} bytes are missing, and nobody says so");
+        worst = worst.min(sound);
+    }
+    println!("cut off by 1 to 512 bytes (steps of {step}): at worst {worst} of {ANSWERS} answers saved");
+}
+
+#[test]
+fn what_is_no_store_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("other");
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE mine (x); INSERT INTO mine VALUES (1);").unwrap();
+    drop(other);
+    let before = fs::read(&path).unwrap();
+    assert!(matches!(open(&path), Err(StoreError::Foreign { .. })));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    fs::write(&path, "my notes").unwrap();
+    assert!(matches!(open(&path), Err(StoreError::Foreign { .. })));
+    assert_eq!(fs::read(&path).unwrap(), b"my notes");
+    let path = folder.path().join("no such folder").join("store");
+    assert!(matches!(open(&path), Err(StoreError::Open { .. })));
+}
+
+#[test]
+fn a_second_process_waits_or_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let first = open(&path).unwrap();
+    assert!(matches!(open(&path), Err(StoreError::Busy { .. })));
+    let (told, hears) = std::sync::mpsc::channel();
+    let second = {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            let waits = || told.send(()).is_ok();
+            Store::open(&path, &reread, waits).map(|opened| opened.store.path().to_owned())
+        })
+    };
+    hears.recv().unwrap();
+    drop(first);
+    assert_eq!(second.join().unwrap().unwrap(), path);
+}

@@ -27,19 +27,25 @@
 
 mod align;
 mod annotate;
+mod bm25;
 mod client;
+mod examples;
 mod fold;
+mod label_set;
 mod listed;
 mod parse;
-mod prompt;
+pub mod prompt;
 mod replay;
 mod transcript;
 
 pub use align::{Alignment, Outcome, Status, align};
 pub use annotate::{Annotation, Annotator, Failure, LostMention, Report, Unparsed, annotate};
+pub use bm25::Bm25;
 pub use client::{Answer, Client, ClientError, Message, Request, Response, Role, block_on};
+pub use examples::{Example, ExamplePool, Examples, Neighbours, PoolError, Scored, Selector};
+pub use label_set::{EntityType, LabelSet, LabelSetError, default_labels};
 pub use listed::Listed;
 pub use parse::{Mention, ParseIssue, Parsed, parse};
-pub use prompt::{Prompt, PromptError, Strategy, default_labels};
+pub use prompt::{Prompt, PromptError, Strategy, UnknownStrategy, Version};
 pub use replay::Replay;
 pub use transcript::{Completion, Transcript, TranscriptError, Unused};

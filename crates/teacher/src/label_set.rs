@@ -90,7 +90,7 @@ impl EntityType {
     }
 }
 
-/// What a teacher is told to mark, and in what.
+/// What a teacher is told to mark, and in what. [`Self::parse`] and [`Self::read`] check what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelSet {
@@ -307,7 +307,7 @@ impl LabelSet {
         let name = &*self.types[index].name;
         check_name(key, name)?;
         // A type becomes part of a tag: a name that looks like a tag would be read back as another type, or as none.
-        let prefixed = name.split_once(['-', '_']).is_some_and(|(prefix, _)| "BIOESLUM".contains(prefix));
+        let prefixed = matches!(name.as_bytes(), [b'B' | b'I' | b'M' | b'E' | b'L' | b'S' | b'U', b'-', ..]);
         if name == "O" || prefixed {
             return Err(Wrong::new(key, name, "the name of a type, not a tag with its prefix"));
         }

@@ -31,7 +31,7 @@ mod bm25;
 mod client;
 mod examples;
 mod fold;
-mod label_set;
+pub mod label_set;
 mod listed;
 mod parse;
 pub mod prompt;

@@ -282,28 +282,33 @@ impl Prompt {
     pub fn request(&self, sentence: &Sentence, model: impl Into<Arc<str>>) -> Result<Request, PromptError> {
         let chosen = self.examples.iter().flat_map(|examples| examples.choose(sentence));
         let chosen: Vec<Example> = chosen.map(Example::from).collect();
-        let messages = self.template.render(&self.variables(sentence.text(), &chosen)).map_err(|source| {
-            PromptError::Render { name: self.name.to_string(), id: sentence.id().to_owned(), source }
+        let variables = self.variables(sentence.text(), &fence::code(sentence.text()), &chosen);
+        let messages = self.template.render(&variables).map_err(|source| PromptError::Render {
+            name: self.name.to_string(),
+            id: sentence.id().to_owned(),
+            source,
         })?;
         Ok(Request::new(model, messages).about(sentence.id(), self.name.clone(), sentence.text()))
     }
 
-    fn variables(&self, sentence: &str, chosen: &[Example]) -> Value {
+    fn variables(&self, sentence: &str, fence: &str, chosen: &[Example]) -> Value {
         let examples: Vec<Shown> = self.label_set.examples.iter().chain(chosen).map(Shown::from).collect();
-        context! { sentence, fence => fence::code(sentence), examples => Serde(examples), ..self.rules.clone() }
+        context! { sentence, fence, examples => Serde(examples), ..self.rules.clone() }
     }
 
-    /// Fills the template in for two made-up sentences, with and without an example from a pool.
+    /// Fills the template in for made-up sentences, with and without an example from a pool.
     fn try_out(&self) -> Result<(), PromptError> {
         let name = || self.name.to_string();
-        let entities = vec![Mention { text: "Oslo".to_owned(), label: self.label_set.types[0].name.to_string() }];
-        let example = Example { sentence: "Rain fell on Oslo .".to_owned(), entities, reasoning: None };
+        let label = self.label_set.types.first().map_or(String::new(), |t| t.name.to_string());
+        let entities = vec![Mention { text: "Oslo".to_owned(), label }];
+        let example = [Example { sentence: "Rain fell on Oslo .".to_owned(), entities, reasoning: None }];
+        // The fence is held still: a message that differs by it alone does not show the sentence.
         let try_with = |sentence: &str, chosen: &[Example]| {
-            let messages = self.template.render(&self.variables(sentence, chosen));
+            let messages = self.template.render(&self.variables(sentence, "00000000", chosen));
             messages.map_err(|source| PromptError::Trial { name: name(), source })
         };
-        let (first, second) =
-            (try_with("Mia Torres sings .", &[])?, try_with("The sun shines on Leeds .", &[example])?);
+        try_with("Mia Torres sings .", &[])?;
+        let (first, second) = (try_with("Mia Torres sings .", &example)?, try_with("Rain is wet", &example)?);
         if first.last() == second.last() {
             return Err(PromptError::NoSentence { name: name() });
         }

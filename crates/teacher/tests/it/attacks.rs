@@ -1,6 +1,8 @@
 //! Sentences that try to be more than data: whatever stands in them, the prompt holds them whole, once, inside a fence
 //! that they cannot close, and no template reads them.
 
+#![expect(clippy::unwrap_used, reason = "what helps a test may panic as the test may")]
+
 use apprentice_core::Sentence;
 use apprentice_teacher::{LabelSet, Prompt, Role, Strategy, Version};
 use proptest::prelude::*;
@@ -83,7 +85,7 @@ fn attacks() -> Vec<String> {
     all.push("{{".repeat(5000));
     all.push("\u{202e}".repeat(4000));
     // Many codes at once.
-    all.push((0..1200_u32).map(|n| format!("{:08x} ", n.wrapping_mul(2_654_435_761))).collect());
+    all.push((0..1200_u32).map(|n| format!("{:08x}", n.wrapping_mul(2_654_435_761))).collect::<Vec<_>>().join(" "));
     all
 }
 

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "what helps a test may panic as the test may")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -1,7 +1,11 @@
+#![expect(clippy::unwrap_used, reason = "what helps a test may panic as the test may")]
+
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 
-use apprentice_teacher::{LabelSet, LabelSetError, default_labels};
+use apprentice_teacher::{LabelSet, LabelSetError, Prompt, Strategy, default_labels};
+use proptest::prelude::{prop, prop_assert, proptest};
 use serde_json::{Value, json};
 
 const SMALL: &str = r#"
@@ -24,10 +28,12 @@ entities = [{ text = "Old Heron", type = "BEER" }, { text = "Old Heron Light", t
 
 #[test]
 fn the_built_in_sets_are_those_of_the_shared_tasks() {
-    let labels =
-        |name: &str| LabelSet::built_in(name).unwrap().labels().iter().map(|l| l.to_string()).collect::<Vec<_>>();
-    assert_eq!(labels("conll2003"), ["PER", "LOC", "ORG", "MISC"]);
-    assert_eq!(labels("wnut17"), ["person", "location", "corporation", "product", "creative-work", "group"]);
+    let labels = |name: &str| LabelSet::built_in(name).unwrap().labels();
+    assert_eq!(labels("conll2003"), ["PER", "LOC", "ORG", "MISC"].map(Arc::from));
+    assert_eq!(
+        labels("wnut17"),
+        ["person", "location", "corporation", "product", "creative-work", "group"].map(Arc::from)
+    );
     assert_eq!(LabelSet::names().collect::<Vec<_>>(), ["conll2003", "wnut17"]);
     assert_eq!(default_labels(), LabelSet::default().labels());
     for name in LabelSet::names() {
@@ -173,5 +179,23 @@ fn an_answer_by_either_schema_is_read() {
         r#"{"chain_of_thought": "1. Context: x.\nAnswer: {\"entities\": []}", "entities": [{"text": "Rome", "type": "LOC"}]}"#,
     ] {
         assert_eq!(apprentice_teacher::parse(answer).unwrap().mentions.len(), 1, "{answer}");
+    }
+}
+
+proptest! {
+    /// Pieces of a label set in any order and any damage: an error or a set that every strategy can use.
+    #[test]
+    fn no_text_makes_a_label_set_panic(cuts in prop::collection::vec((0..SMALL.len(), 0..40usize, "(?s)[\\[\\]{}=\"'\n]|.{0,3}"), 0..4)) {
+        let mut text = SMALL.to_owned();
+        for (at, length, new) in cuts {
+            let at = at.min(text.len());
+            let end = (at + length).min(text.len());
+            if text.is_char_boundary(at) && text.is_char_boundary(end) {
+                text.replace_range(at..end, &new);
+            }
+        }
+        if let Ok(set) = LabelSet::parse(&text, "beer.toml") {
+            prop_assert!(Strategy::built_in().all(|strategy| Prompt::new(&strategy, &set).is_ok()));
+        }
     }
 }

@@ -1,9 +1,13 @@
+#![expect(clippy::unwrap_used, reason = "what helps a test may panic as the test may")]
+
 use std::error::Error;
 use std::path::Path;
 
 use apprentice_teacher::{
     Client, ClientError, LabelSet, Prompt, PromptError, Replay, Role, Strategy, Transcript, Version, block_on,
 };
+
+use proptest::prelude::{prop, prop_assert, proptest};
 
 use crate::sentence;
 
@@ -137,7 +141,11 @@ fn a_template_is_checked_before_it_is_used() {
         "prompt template mine uses `example`, `labls`, expected only `about`, `contexts`, `examples`, `exclusions`, \
          `fence`, `hints`, `labels`, `sentence`, `types`; correct the name or take it out"
     );
-    for constant in ["Find names.", "{% if false %}{{ sentence }}{% endif %}", "{{ sentence }}\n--- user ---\nNames?"] {
+    for constant in [
+        "Find names.",
+        "{% if false %}{{ sentence }}{% endif %}{{ fence }}{{ examples }}",
+        "{{ sentence }}\n--- user ---\nNames?",
+    ] {
         let error = prompt(&custom(constant)).unwrap_err();
         assert!(matches!(error, PromptError::NoSentence { .. }), "{constant}");
         assert!(error.to_string().ends_with("put {{ sentence }} into the message of the user"));
@@ -198,5 +206,25 @@ fn a_replay_answers_through_a_dyn_client_and_says_what_it_lacks() {
         let error = ask(strategy, id, text).unwrap_err();
         assert!(matches!(&error, ClientError::NotRecorded { .. }));
         assert!(error.to_string().starts_with("t.jsonl: no completion of sentence s"), "{error}");
+    }
+}
+
+proptest! {
+    /// Pieces of templates in any order: an error, or a prompt that can be asked for or says why not.
+    #[test]
+    fn no_text_makes_a_template_panic(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "{{ sentence }}", "{{", "}}", "{%", "%}", "{#", "#}", "-#}", "{%- raw %}", "{% endraw %}", "\n", "\r\n", " ",
+                "--- user ---", "\n--- user ---\n", "{% for t in types %}", "{% endfor %}", "{{ t.name }}", "fence", "é\0",
+                "{% if hints %}", "{% else %}", "{% endif %}", "| listed('or')", "| in_words", "examples[0].answer",
+            ]),
+            0..12,
+        ),
+    ) {
+        if let Ok(prompt) = prompt(&custom(&pieces.concat())) {
+            let request = prompt.request(&sentence("s1", "Ann Keller won"), "m");
+            prop_assert!(request.is_ok_and(|request| request.messages.last().is_some_and(|m| m.role == Role::User)));
+        }
     }
 }

@@ -27,31 +27,33 @@
 
 mod align;
 mod annotate;
+mod bm25;
 mod client;
+mod examples;
 mod fold;
 mod job;
+pub mod label_set;
 mod listed;
-mod live;
+pub mod live;
 mod parse;
-mod prompt;
+pub mod prompt;
 mod replay;
-mod store;
+pub mod store;
 mod transcript;
 
 pub use align::{Alignment, Outcome, Status, align};
 pub use annotate::{Annotation, Annotator, Failure, LostMention, Report, Unparsed, annotate};
+pub use bm25::Bm25;
 pub use client::{
     Answer, Client, ClientError, Finish, Message, Parameters, Request, Response, Role, Stop, Usage, block_on,
 };
+pub use examples::{Example, ExamplePool, Examples, Neighbours, PoolError, Scored, Selector};
 pub use job::{Tally, run};
+pub use label_set::{EntityType, LabelSet, LabelSetError, default_labels};
 pub use listed::Listed;
-pub use live::{
-    Endpoint, EndpointError, Form, Limits, Live, Price, Protocol, Settings, Spent, estimate, key, read,
-};
+pub use live::{Endpoint, Live, Price, Protocol};
 pub use parse::{Mention, ParseIssue, Parsed, parse};
-pub use prompt::{Prompt, PromptError, Strategy, default_labels};
+pub use prompt::{Prompt, PromptError, Strategy, UnknownStrategy, Version};
 pub use replay::Replay;
-pub use store::{
-    Attempt, Contents, Ended, Key, OpenedStore, Outcome as AttemptOutcome, Recovery, Reread, Store, StoreError, Stored,
-};
+pub use store::Store;
 pub use transcript::{Completion, Transcript, TranscriptError, Unused};

@@ -2,10 +2,10 @@
 //!
 //! ```
 //! use apprentice_core::Sentence;
-//! use apprentice_teacher::{Client, Prompt, Replay, Strategy, Transcript, block_on};
+//! use apprentice_teacher::{Client, LabelSet, Prompt, Replay, Strategy, Transcript, Version, block_on};
 //! let line = r#"{"id": "s1", "strategy": "standard", "model": "m-7", "sentence": "Hm .", "completion": "{\"entities\": []}"}"#;
 //! let replay = Replay::new(Transcript::read(line.as_bytes(), "t.jsonl").unwrap());
-//! let prompt = Prompt::new(&Strategy::Standard).unwrap();
+//! let prompt = Prompt::new(&Strategy::Standard(Version::One), &LabelSet::default()).unwrap();
 //! let request = prompt.request(&Sentence::from_words("s1", ["Hm", "."]), "any").unwrap();
 //! let response = block_on(replay.complete(&request)).unwrap();
 //! assert_eq!(request.completed(response), replay.transcript().completions()[0]);

@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use apprentice_core::{Sentence, corpus::conll, files};
 use apprentice_teacher::{
-    Annotation, Annotator, Client, Prompt, Replay, Report, Strategy, Transcript, Unused, block_on, default_labels,
+    Annotation, Annotator, Client, LabelSet, Prompt, Replay, Report, Strategy, Transcript, Unused, block_on,
+    default_labels,
 };
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
@@ -121,15 +122,17 @@ fn strategy(asked: Option<&str>, transcript: &Transcript) -> Result<Strategy> {
             bail!("{} holds several strategies: choose one with --strategy {}", transcript.file(), several.join("|"))
         }
     };
-    Ok(match name.as_str() {
-        "standard" => Strategy::Standard,
-        "cot" => Strategy::Cot,
-        path => {
-            let template = std::fs::read_to_string(path)
-                .with_context(|| format!("strategy `{path}`: expected standard, cot or a readable template file"))?;
-            let name = Path::new(path).file_stem().map_or(path.to_owned(), |s| s.to_string_lossy().into_owned());
-            Strategy::Custom { name, template }
-        }
+    // `standard` is the latest version, unless the transcript means by it the first.
+    if let Some(recorded) = Strategy::recorded(&name).filter(|s| transcript.strategies().iter().any(|n| n == s.name()))
+    {
+        return Ok(recorded);
+    }
+    name.parse().or_else(|unknown| {
+        let path = name.as_str();
+        let template =
+            std::fs::read_to_string(path).with_context(|| format!("{unknown}, or a readable template file"))?;
+        let name = Path::new(path).file_stem().map_or(path.to_owned(), |s| s.to_string_lossy().into_owned());
+        Ok(Strategy::Custom { name, template, reasons: false })
     })
 }
 
@@ -147,7 +150,7 @@ pub fn replay(
         .context("the input and the transcript do not fit (--allow-unused lets the transcript hold more)")?
         .first()
         .map_or_else(|| "".into(), |c| c.model.clone());
-    let prompt = Prompt::new(strategy)?;
+    let prompt = Prompt::new(strategy, &LabelSet::default())?;
     let client: &dyn Client = &Replay::new(transcript);
     let mut annotator = Annotator::new(labels);
     let mut annotated = Vec::new();

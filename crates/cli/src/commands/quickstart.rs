@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use apprentice_core::{Regimen, Schedule, Scores, Sentence, corpus::conll, files, metrics};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{TrainSettings, TrainingData};
-use apprentice_teacher::{Annotation, Report, Strategy, Unused, default_labels};
+use apprentice_teacher::{Annotation, Report, Strategy, Unused, Version, default_labels};
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
@@ -115,7 +115,9 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let annotated: Vec<Sentence> = original.iter().chain(&unlabelled).cloned().collect();
     let mut teacher = Vec::new();
     let mut distilled = Vec::new();
-    for (strategy, file) in [(Strategy::Standard, sample::STANDARD), (Strategy::Cot, sample::COT)] {
+    for (strategy, file) in
+        [(Strategy::Standard(Version::One), sample::STANDARD), (Strategy::Cot(Version::One), sample::COT)]
+    {
         let Annotation { sentences, report } =
             replay(&annotated, sample::transcript(file)?, &strategy, &default_labels(), Unused::Refuse, progress)?;
         report.require_all()?;

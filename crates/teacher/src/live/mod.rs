@@ -361,12 +361,12 @@ pub fn key(endpoint: &Endpoint, request: &Request) -> Key {
     Key::of(&Whole { protocol, url, model, messages, parameters, schema: schema.as_deref(), sample: *sample })
 }
 
-/// What a stored body says: pure, so that it can be done again at any time.
+/// What a stored reply says, for [`Store::open`]: pure, so that it can be read again at any time.
 #[must_use]
-pub fn read(protocol: Protocol, body: &[u8]) -> (Outcome, Option<Response>) {
-    match wire::read(protocol, body) {
-        Ok(response) => (Outcome::of(response.finish), Some(response)),
-        Err(_) => (Outcome::Failed, None),
+pub fn read(protocol: &str, _status: u16, body: &[u8]) -> (Outcome, Option<Usage>) {
+    match protocol.parse().map(|protocol| wire::read(protocol, body)) {
+        Ok(Ok(response)) => (Outcome::of(response.finish), response.usage),
+        _ => (Outcome::Failed, None),
     }
 }
 

@@ -2,6 +2,9 @@
 
 mod align;
 mod annotate;
+mod attacks;
+mod examples;
+mod label_set;
 mod live;
 mod parse;
 mod prompt;

@@ -6,12 +6,15 @@ use std::{
     time::Duration,
 };
 
-use apprentice_teacher::{Attempt, AttemptOutcome, Ended, Key, OpenedStore, Store, StoreError};
+use apprentice_teacher::{
+    Store, Usage,
+    store::{Attempt, Ended, Key, OpenedStore, Outcome, StoreError},
+};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-fn reread(_: &str, _: u16, _: &[u8]) -> (AttemptOutcome, Option<apprentice_teacher::Usage>) {
-    (AttemptOutcome::Answered, None)
+fn reread(_: &str, _: u16, _: &[u8]) -> (Outcome, Option<Usage>) {
+    (Outcome::Answered, None)
 }
 
 fn open(path: &Path) -> Result<OpenedStore, StoreError> {
@@ -35,7 +38,7 @@ fn filled(path: &Path, answers: u32) {
         let id = wait(store.begin(attempt)).unwrap();
         let ended = Ended { status: Some(200), body: body(number), error: None, latency: Duration::from_millis(3) };
         wait(store.end(id, ended)).unwrap();
-        store.note(id, AttemptOutcome::Answered, None);
+        store.note(id, Outcome::Answered, None);
     }
     wait(store.flush()).unwrap();
 }

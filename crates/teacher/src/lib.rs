@@ -30,16 +30,21 @@ mod annotate;
 mod client;
 mod fold;
 mod listed;
+mod loose;
+mod marks;
 mod parse;
 mod prompt;
 mod replay;
 mod transcript;
+pub mod votes;
 
-pub use align::{Alignment, Outcome, Status, align};
-pub use annotate::{Annotation, Annotator, Failure, LostMention, Report, Unparsed, annotate};
+pub use align::{Alignment, Outcome, OverlapPolicy, Placed, Status, align, align_with};
+pub use annotate::{
+    Annotation, Annotator, Failure, LostMention, MalformedItem, Report, Unparsed, VotedSentence, annotate,
+};
 pub use client::{Answer, Client, ClientError, Message, Request, Response, Role, block_on};
 pub use listed::Listed;
-pub use parse::{Mention, ParseIssue, Parsed, parse};
+pub use parse::{Form, Malformed, Mention, ParseIssue, Parsed, parse};
 pub use prompt::{Prompt, PromptError, Strategy, default_labels};
 pub use replay::Replay;
 pub use transcript::{Completion, Transcript, TranscriptError, Unused};

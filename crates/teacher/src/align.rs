@@ -54,7 +54,7 @@ use crate::fold::{Folding, is_ignorable, is_word};
 const PLACES: usize = 1 << 20;
 
 /// How many characters may be compared in folded form for one sentence.
-const COMPARED: usize = 1 << 26;
+const COMPARED: usize = 1 << 24;
 
 /// How many places of a mention are looked at when one mention is to make room for another.
 const MOVES: usize = 32;

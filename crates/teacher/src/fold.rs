@@ -79,15 +79,20 @@ impl Folding {
         (!splits_head && !splits_tail).then_some(first.cluster.start..last.cluster.end)
     }
 
-    /// The bytes of the whole words that are nearest to `needle`: one edit away if it has 5 to 8 characters, at most two
-    /// if it has more. The first character and all digits must be the same: Gambia is not Zambia, nor 1998 1999. Each
+    /// The bytes of the whole words that are nearest to `needle`: one edit away if the shorter has 5 to 8 characters, at most
+    /// two if it has more. The first character and all digits must be the same: Gambia is not Zambia, nor 1998 1999. Each
     /// comparison is taken from `budget`; once that is used up, nothing more is found.
     pub(crate) fn find_near(&self, needle: &Self, budget: &mut usize) -> Vec<Range<usize>> {
-        let most = match needle.len() {
-            0..5 => return Vec::new(),
+        // By the shorter of the two, or Austria would be Australia.
+        let allowed = |len: usize| match len {
+            0..5 => 0,
             5..9 => 1,
             _ => 2,
         };
+        let most = allowed(needle.len());
+        if most == 0 {
+            return Vec::new();
+        }
         let text: Vec<char> = self.0.iter().map(|f| f.char).collect();
         let needle: Vec<char> = needle.0.iter().map(|f| f.char).collect();
         let digits = |chars: &[char]| chars.iter().copied().filter(|c| c.is_numeric()).collect::<Vec<_>>();
@@ -100,7 +105,8 @@ impl Folding {
                 let Some(rest) = budget.checked_sub(needle.len()) else { return found };
                 *budget = rest;
                 let candidate = &text[start..end];
-                let Some(edits) = edits(candidate, &needle, nearest) else { continue };
+                let most = nearest.min(allowed(candidate.len()));
+                let Some(edits) = edits(candidate, &needle, most) else { continue };
                 if digits(candidate) != digits(&needle) {
                     continue;
                 }

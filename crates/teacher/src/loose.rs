@@ -263,9 +263,17 @@ impl Reader<'_> {
         };
         if depth + 1 < self.stack.len() {
             self.repaired = true;
-            // A bracket too many between two items would end the answer and lose the items behind it.
-            if depth == 0 && self.text[self.at..].trim_start().starts_with(',') {
-                return None;
+            // If an item or a key follows, this is a slip for another bracket, or one too many: to close all that it
+            // could close would lose what follows.
+            let next = self.text[self.at..].trim_start().strip_prefix(',').map(str::trim_start);
+            let in_object = matches!(self.stack.last(), Some(Frame::Object { .. }));
+            match next.map(|next| next.starts_with(['{', '[', '('])) {
+                Some(true) if !in_object => return None,
+                Some(is_item) if is_item || depth == 0 => {
+                    self.close_last();
+                    return None;
+                }
+                _ => {}
             }
         }
         while self.stack.len() > depth + 1 {

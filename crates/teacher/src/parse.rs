@@ -178,6 +178,7 @@ pub fn parse(completion: &str) -> Result<Parsed, ParseIssue> {
     let marked = regions.iter().rev().map(|&(start, end)| marks(&completion[start..end])).find(|m| !m.is_empty());
     match (marked, found.other) {
         (Some(mentions), _) => Ok(Parsed { mentions, form: Form::Marks, ..Parsed::default() }),
+        (None, _) if found.empty_list => Ok(Parsed { form: Form::Repaired, ..Parsed::default() }),
         (None, Some(found)) => {
             let expected = "an object with the key \"entities\"";
             Err(ParseIssue::WrongShape(Malformed { place: "the answer".to_owned(), found, expected }))
@@ -238,6 +239,8 @@ struct Found {
     best: Option<Candidate>,
     /// The first object that is cut off or broken.
     broken: Option<ParseIssue>,
+    /// Whether there is a list of nothing, which is an answer only if nothing else may be.
+    empty_list: bool,
     /// The last object that is something else, in words.
     other: Option<String>,
 }
@@ -283,7 +286,10 @@ impl Found {
             }
         } else {
             let rank = match &value {
-                Value::List(items) if items.is_empty() && !cut => Some(Rank::ByType),
+                Value::List(items) if items.is_empty() && !cut => {
+                    self.empty_list = true;
+                    return;
+                }
                 Value::List(_) if has_mention(&value) => Some(if cut { Rank::CutList } else { Rank::List }),
                 Value::Object(_) if is_by_type(&value) && !(cut && !has_mention(&value)) => {
                     Some(if cut { Rank::CutByType } else { Rank::ByType })
@@ -484,4 +490,48 @@ fn regions(text: &str) -> Vec<(usize, usize)> {
     }
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     starts.iter().copied().zip(ends).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_bytes_of_openers_are_read_a_few_times_at_most() {
+        let pieces = [
+            "{",
+            "[",
+            "[{\"",
+            "{\"a",
+            "{\"a\":",
+            "{'",
+            "[\"",
+            "{\"a\":[",
+            "{a:",
+            "[[\"a\",",
+            "{\"\":\"",
+            "(",
+            "{\\",
+            "[/*",
+            "{]",
+            "[}",
+            "{\"a\":1,",
+            "[“",
+            "{\"entities\": [",
+            "\"{",
+            "['a {",
+            "[ \n",
+            "<A>",
+            "[a|b",
+            "[a](",
+        ];
+        for piece in pieces {
+            // As parsing takes seconds in a debug build, only the likeliest are of full length.
+            let len = if matches!(piece, "{" | "[" | "[{\"") { 1 << 20 } else { 1 << 16 };
+            let text = piece.repeat(len / piece.len());
+            let work = read_all(&text, 0, |_| {});
+            assert!(work <= 6 * text.len(), "{piece:?}: {work} bytes read of {}", text.len());
+            assert!(parse(&format!("{text}{{\"entities\": [")).is_err(), "{piece:?}");
+        }
+    }
 }

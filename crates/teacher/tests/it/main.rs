@@ -6,6 +6,7 @@ mod parse;
 mod prompt;
 mod recorded;
 mod transcript;
+mod votes;
 
 use apprentice_core::Sentence;
 use apprentice_teacher::Mention;

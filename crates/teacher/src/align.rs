@@ -436,7 +436,7 @@ impl<'a> Finder<'a> {
 
 /// Every place of `needle` in `text`; places may overlap, unless the needle is so long that this would take long.
 fn occurrences(text: &str, needle: &str) -> Vec<Range<usize>> {
-    const LONG: usize = 256;
+    const LONG: usize = 64;
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(first) = needle.chars().next()

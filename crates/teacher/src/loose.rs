@@ -417,12 +417,11 @@ impl Reader<'_> {
                     Some(high @ 0xd800..=0xdbff) if self.text[self.at..].starts_with("\\u") => {
                         let back = self.at;
                         self.at += 2;
-                        match self.hex(4) {
-                            Some(low @ 0xdc00..=0xdfff) => Some(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00)),
-                            _ => {
-                                self.at = back;
-                                None
-                            }
+                        if let Some(low @ 0xdc00..=0xdfff) = self.hex(4) {
+                            Some(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00))
+                        } else {
+                            self.at = back;
+                            None
                         }
                     }
                     unit => unit,

@@ -291,7 +291,7 @@ impl Found {
                     return;
                 }
                 Value::List(_) if has_mention(&value) => Some(if cut { Rank::CutList } else { Rank::List }),
-                Value::Object(_) if is_by_type(&value) && !(cut && !has_mention(&value)) => {
+                Value::Object(_) if is_by_type(&value) && (!cut || has_mention(&value)) => {
                     Some(if cut { Rank::CutByType } else { Rank::ByType })
                 }
                 _ => None,

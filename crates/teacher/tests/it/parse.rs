@@ -61,7 +61,6 @@ fn every_failure_has_a_kind_a_place_and_an_expectation() {
         (r#"{"entities": [: "Rome"]}"#, 14, "expected a value or a closing bracket"),
         (r#"Answer: {"entities": {"LOC" "Rome"}}"#, 28, "expected `:`"),
         ("é {\n\"entities\": {[]}", 18, "expected a key"),
-        (r#"{"entities": {"LOC": [Rome {"#, 27, "expected `,` or a closing bracket"),
     ] {
         let Err(ParseIssue::BrokenJson { at, reason }) = parse(broken) else { panic!("{broken}: {:?}", parse(broken)) };
         assert_eq!((at, &*reason), (position, message), "{broken}");
@@ -69,7 +68,7 @@ fn every_failure_has_a_kind_a_place_and_an_expectation() {
     for (cut, position, within) in [
         (r#"{"entities": [{"text": "Ro"#, 26, "a text"),
         (r#"{"entities": [{"text": "Rome", "type": "LO"#, 42, "a text"),
-        ("{\"entities\": [\n```\nDone.", 16, "a list"),
+        ("{\"entities\": [\n```\nDone.", 15, "a list"),
         ("{", 1, "an object"),
     ] {
         let Err(ParseIssue::CutOff { at, inside }) = parse(cut) else { panic!("{cut}: {:?}", parse(cut)) };
@@ -224,7 +223,7 @@ fn what_is_complete_of_a_cut_answer_is_kept() {
     let two = r#"{"entities": [{"text": "Rome", "type": "LOC"}, {"text": "Ann", "type": "PER"}]}"#;
     for (end, _) in two.char_indices().filter(|(end, _)| *end > 44) {
         let parsed = parse(&two[..end]).unwrap();
-        let whole = end >= two.rfind("\"}").unwrap() + 1;
+        let whole = end > two.rfind("\"}").unwrap();
         assert_eq!(parsed.mentions.len(), if whole { 2 } else { 1 }, "{}", &two[..end]);
         assert_eq!((parsed.truncated, parsed.malformed.count), (end < two.len() - 1, 0), "{}", &two[..end]);
     }

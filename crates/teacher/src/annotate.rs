@@ -1,7 +1,7 @@
 //! From completions to distilled data, with an account of everything that did not become an entity.
 //!
 //! Invariants of the [`Report`]: `sentences = done + failures`, and
-//! `mentions = exact + folded + fuzzy + missing + overlaps + unknown types`.
+//! `mentions = exact + folded + fuzzy + approximate + missing + overlaps + unknown types`.
 //!
 //! ```
 //! use apprentice_core::Sentence;
@@ -23,15 +23,16 @@
 //!      alone or after `Answer:`");
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use apprentice_core::{Provenance, Sentence};
+use apprentice_core::{Entity, Provenance, Sentence};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{Completion, Listed, Mention, Outcome, ParseIssue, Status, align, parse};
+use crate::votes::{self, Quorum, Voted};
+use crate::{Completion, Form, Listed, Malformed, Mention, Outcome, ParseIssue, Parsed, Status, align, parse};
 
 /// A sentence whose completion cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,6 +66,22 @@ impl fmt::Display for LostMention {
     }
 }
 
+/// An item of an answer that is no mention.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MalformedItem {
+    /// The sentence.
+    pub id: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub item: Malformed,
+}
+
+impl fmt::Display for MalformedItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.id, self.item)
+    }
+}
+
 /// What became of the completions and of the mentions in them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
@@ -75,6 +92,14 @@ pub struct Report {
     pub done: usize,
     /// Sentences that did not, all of them, in order.
     pub failures: Vec<Failure>,
+    /// Completions that could not be read although others of the same sentence could: they had no vote.
+    pub abstained: Listed<Failure>,
+    /// Completions that could be read, by how they are written.
+    pub forms: BTreeMap<Form, usize>,
+    /// Completions that stop before their end, of which what is complete was used.
+    pub truncated: usize,
+    /// Items of answers that are no mentions, beside others that are.
+    pub malformed: Listed<MalformedItem>,
     /// Mentions in the completions that could be read.
     pub mentions: usize,
     /// Entities that are written as the mention.
@@ -83,7 +108,9 @@ pub struct Report {
     pub folded: usize,
     /// Entities that differ by white space or punctuation as well.
     pub fuzzy: usize,
-    /// Entities, of the three kinds above, that are longer than the mention because it began or ended inside a token.
+    /// Entities that differ from the mention by one or two characters.
+    pub approximate: usize,
+    /// Entities, of the four kinds above, that are longer than the mention because it began or ended inside a token.
     pub widened: usize,
     /// Mentions that are not in the sentence.
     pub missing: Listed<LostMention>,
@@ -115,6 +142,22 @@ impl Report {
         Err(Unparsed { failures: self.failures.iter().cloned().collect(), sentences: self.sentences })
     }
 
+    /// How many of the completions that could be read are not written as they were asked for.
+    #[must_use]
+    pub fn repaired(&self) -> usize {
+        self.forms.iter().filter(|(form, _)| **form != Form::Strict).map(|(_, count)| count).sum()
+    }
+
+    fn count_parsed(&mut self, id: &str, parsed: &Parsed) {
+        *self.forms.entry(parsed.form).or_default() += 1;
+        self.truncated += usize::from(parsed.truncated);
+        let unnamed = parsed.malformed.count - parsed.malformed.first.len();
+        for item in &parsed.malformed.first {
+            self.malformed.push(MalformedItem { id: id.to_owned(), item: item.clone() });
+        }
+        self.malformed.count += unnamed;
+    }
+
     fn count(&mut self, id: &str, mention: Mention, outcome: Outcome) {
         self.mentions += 1;
         match outcome {
@@ -123,6 +166,7 @@ impl Report {
                     Status::Exact => &mut self.exact,
                     Status::Folded => &mut self.folded,
                     Status::Fuzzy => &mut self.fuzzy,
+                    Status::Approximate => &mut self.approximate,
                 } += 1;
                 self.widened += usize::from(widened);
             }
@@ -152,6 +196,18 @@ pub struct Annotation {
     pub report: Report,
 }
 
+/// A sentence annotated by several completions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VotedSentence {
+    /// The sentence with the entities that had a quorum. Its strategy and model are those of the completions, in the
+    /// order of their names, joined by `+`.
+    pub sentence: Sentence,
+    /// The same entities with their shares of the votes, in the same order.
+    pub votes: Vec<Voted>,
+    /// How many completions voted.
+    pub answers: usize,
+}
+
 /// Annotates sentence by sentence, for jobs that do not fit in memory or come in over hours.
 #[derive(Debug, Clone, Default)]
 pub struct Annotator {
@@ -172,22 +228,66 @@ impl Annotator {
     /// Only by a bug in the alignment.
     pub fn annotate(&mut self, sentence: &Sentence, completion: &Completion) -> Option<Sentence> {
         self.report.sentences += 1;
-        let mentions = match parse(&completion.text) {
-            Ok(parsed) => parsed.mentions,
-            Err(issue) => {
-                self.report.failures.push(Failure { id: sentence.id().to_owned(), issue });
-                return None;
+        let entities =
+            self.entities(sentence, completion).map_err(|failure| self.report.failures.push(failure)).ok()?;
+        Some(self.done(sentence, entities, completion.strategy.clone(), completion.model.clone()))
+    }
+
+    /// `sentence` with the entities on which `completions` agree (see [`votes::merge`]), or nothing if none of them can
+    /// be read; counted either way. One that cannot be read has no vote: the shares are of those that can. The mentions
+    /// of all are counted.
+    ///
+    /// # Panics
+    /// Only by a bug in the alignment.
+    pub fn annotate_votes<'a>(
+        &mut self,
+        sentence: &Sentence,
+        completions: impl IntoIterator<Item = &'a Completion>,
+        quorum: Quorum,
+    ) -> Option<VotedSentence> {
+        self.report.sentences += 1;
+        let (mut answers, mut failures) = (Vec::new(), Vec::new());
+        let (mut strategies, mut models) = (BTreeSet::new(), BTreeSet::new());
+        for completion in completions {
+            match self.entities(sentence, completion) {
+                Ok(entities) => {
+                    strategies.insert(&*completion.strategy);
+                    models.insert(&*completion.model);
+                    answers.push(entities);
+                }
+                Err(failure) => failures.push(failure),
             }
-        };
-        let alignment = align(sentence, &mentions, &self.labels);
-        for (mention, outcome) in mentions.into_iter().zip(alignment.outcomes) {
+        }
+        if answers.is_empty() {
+            let none = || Failure { id: sentence.id().to_owned(), issue: ParseIssue::Empty };
+            self.report.failures.push(failures.into_iter().next().unwrap_or_else(none));
+            return None;
+        }
+        for failure in failures {
+            self.report.abstained.push(failure);
+        }
+        let votes = votes::merge(&answers, quorum);
+        let entities = votes.iter().map(|voted| voted.entity.clone()).collect();
+        let joined = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join("+").into();
+        let sentence = self.done(sentence, entities, joined(strategies), joined(models));
+        Some(VotedSentence { sentence, votes, answers: answers.len() })
+    }
+
+    /// The entities that one completion claims.
+    fn entities(&mut self, sentence: &Sentence, completion: &Completion) -> Result<Vec<Entity>, Failure> {
+        let parsed = parse(&completion.text).map_err(|issue| Failure { id: sentence.id().to_owned(), issue })?;
+        self.report.count_parsed(sentence.id(), &parsed);
+        let alignment = align(sentence, &parsed.mentions, &self.labels);
+        for (mention, outcome) in parsed.mentions.into_iter().zip(alignment.outcomes) {
             self.report.count(sentence.id(), mention, outcome);
         }
+        Ok(alignment.entities)
+    }
+
+    fn done(&mut self, sentence: &Sentence, entities: Vec<Entity>, strategy: Arc<str>, model: Arc<str>) -> Sentence {
         self.report.done += 1;
-        let provenance =
-            Provenance::Distilled { strategy: completion.strategy.clone(), model: completion.model.clone() };
-        let annotated = sentence.clone().with_entities(alignment.entities, provenance);
-        Some(annotated.expect("aligned entities lie in the sentence, apart from each other: this is a bug"))
+        let annotated = sentence.clone().with_entities(entities, Provenance::Distilled { strategy, model });
+        annotated.expect("aligned entities lie in the sentence, apart from each other: this is a bug")
     }
 
     /// What became of everything so far.

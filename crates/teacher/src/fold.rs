@@ -39,18 +39,111 @@ impl Folding {
         Self(self.0.iter().filter(|f| !is_ignorable(f.char)).cloned().collect())
     }
 
-    /// The bytes in this text of every place where `needle` occurs, in order; places may overlap.
+    /// How many characters there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The bytes in this text of every place where `needle` occurs, in order; places may overlap. Takes time in
+    /// proportion to both (the search of Knuth, Morris and Pratt): `aaaa…` in `aaaa…` would otherwise not.
     pub(crate) fn find(&self, needle: &Self) -> Vec<Range<usize>> {
-        let (text, len) = (&self.0, needle.0.len());
-        if len == 0 || len > text.len() {
+        let (text, needle) = (&self.0, &needle.0);
+        if needle.is_empty() || needle.len() > text.len() {
             return Vec::new();
         }
-        (0..=text.len() - len)
-            .filter(|&at| text[at..at + len].iter().zip(&needle.0).all(|(a, b)| a.char == b.char))
-            .filter(|&at| at == 0 || text[at - 1].cluster != text[at].cluster)
-            .filter(|&at| at + len == text.len() || text[at + len].cluster != text[at + len - 1].cluster)
-            .map(|at| text[at].cluster.start..text[at + len - 1].cluster.end)
-            .collect()
+        // For each character of the needle, how long a start of the needle ends there.
+        let mut borders = vec![0; needle.len()];
+        for at in 1..needle.len() {
+            borders[at] = extend(needle, &borders, borders[at - 1], needle[at].char);
+        }
+        let mut matched = 0;
+        let mut found = Vec::new();
+        for end in 1..=text.len() {
+            if matched == needle.len() {
+                matched = borders[matched - 1];
+            }
+            matched = extend(needle, &borders, matched, text[end - 1].char);
+            if matched == needle.len() {
+                found.extend(self.bytes(end - matched..end));
+            }
+        }
+        found
+    }
+
+    /// The bytes of whole clusters, or nothing if `chars` begin or end inside one.
+    fn bytes(&self, chars: Range<usize>) -> Option<Range<usize>> {
+        let text = &self.0;
+        let (first, last) = (text.get(chars.start)?, text.get(chars.end.checked_sub(1)?)?);
+        let splits_head = chars.start > 0 && text[chars.start - 1].cluster == first.cluster;
+        let splits_tail = text.get(chars.end).is_some_and(|next| next.cluster == last.cluster);
+        (!splits_head && !splits_tail).then_some(first.cluster.start..last.cluster.end)
+    }
+
+    /// The bytes of the whole words that are nearest to `needle`: one edit away if the shorter has 5 to 8 characters, at most
+    /// two if it has more. The first character and all digits must be the same: Gambia is not Zambia, nor 1998 1999. Each
+    /// comparison is taken from `budget`; once that is used up, nothing more is found.
+    pub(crate) fn find_near(&self, needle: &Self, budget: &mut usize) -> Vec<Range<usize>> {
+        // By the shorter of the two, or Austria would be Australia.
+        let allowed = |len: usize| match len {
+            0..5 => 0,
+            5..9 => 1,
+            _ => 2,
+        };
+        let most = allowed(needle.len());
+        if most == 0 {
+            return Vec::new();
+        }
+        let text: Vec<char> = self.0.iter().map(|f| f.char).collect();
+        let needle: Vec<char> = needle.0.iter().map(|f| f.char).collect();
+        let digits = |chars: &[char]| chars.iter().copied().filter(|c| c.is_numeric()).collect::<Vec<_>>();
+        let is_edge = |at: usize| at == 0 || at == text.len() || !(is_word(text[at - 1]) && is_word(text[at]));
+        let (mut nearest, mut found) = (most, Vec::new());
+        let starts = (0..text.len()).filter(|&at| text[at] == needle[0] && is_word(text[at]) && is_edge(at));
+        for start in starts {
+            let ends = start + needle.len() - most..=(start + needle.len() + most).min(text.len());
+            for end in ends.filter(|&end| is_word(text[end - 1]) && is_edge(end)) {
+                let Some(rest) = budget.checked_sub(needle.len()) else { return found };
+                *budget = rest;
+                let candidate = &text[start..end];
+                let most = nearest.min(allowed(candidate.len()));
+                let Some(edits) = edits(candidate, &needle, most) else { continue };
+                if digits(candidate) != digits(&needle) {
+                    continue;
+                }
+                if edits < nearest {
+                    nearest = edits;
+                    found.clear();
+                }
+                found.extend(self.bytes(start..end));
+            }
+        }
+        found
+    }
+}
+
+/// How much of `needle` is matched by one more character behind `matched` of them.
+fn extend(needle: &[Folded], borders: &[usize], mut matched: usize, char: char) -> usize {
+    while needle[matched].char != char {
+        if matched == 0 {
+            return 0;
+        }
+        matched = borders[matched - 1];
+    }
+    matched + 1
+}
+
+/// How many characters must be put in, left out or replaced to make `a` of `b`, if not more than `most`.
+fn edits(a: &[char], b: &[char], most: usize) -> Option<usize> {
+    // What both start and end with costs nothing; what is between them is tried in every way, which are few.
+    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let (a, b) = (&a[same..], &b[same..]);
+    match (a, b) {
+        ([], rest) | (rest, []) => (rest.len() <= most).then_some(rest.len()),
+        ([_, a_rest @ ..], [_, b_rest @ ..]) => {
+            let most = most.checked_sub(1)?;
+            let ways = [(a_rest, b_rest), (a, b_rest), (a_rest, b)];
+            ways.into_iter().filter_map(|(a, b)| edits(a, b, most)).min().map(|edits| edits + 1)
+        }
     }
 }
 

@@ -35,14 +35,19 @@ mod job;
 pub mod label_set;
 mod listed;
 pub mod live;
+mod loose;
+mod marks;
 mod parse;
 pub mod prompt;
 mod replay;
 pub mod store;
 mod transcript;
+pub mod votes;
 
-pub use align::{Alignment, Outcome, Status, align};
-pub use annotate::{Annotation, Annotator, Failure, LostMention, Report, Unparsed, annotate};
+pub use align::{Alignment, Outcome, OverlapPolicy, Placed, Status, align, align_with};
+pub use annotate::{
+    Annotation, Annotator, Failure, LostMention, MalformedItem, Report, Unparsed, VotedSentence, annotate,
+};
 pub use bm25::Bm25;
 pub use client::{
     Answer, Client, ClientError, Finish, Message, Parameters, Request, Response, Role, Stop, Usage, block_on,
@@ -52,7 +57,7 @@ pub use job::{Tally, run};
 pub use label_set::{EntityType, LabelSet, LabelSetError, default_labels};
 pub use listed::Listed;
 pub use live::{Endpoint, Live, Price, Protocol};
-pub use parse::{Mention, ParseIssue, Parsed, parse};
+pub use parse::{Form, Malformed, Mention, ParseIssue, Parsed, parse};
 pub use prompt::{Prompt, PromptError, Strategy, UnknownStrategy, Version};
 pub use replay::Replay;
 pub use store::Store;

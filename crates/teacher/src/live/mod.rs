@@ -363,9 +363,9 @@ pub fn key(endpoint: &Endpoint, request: &Request) -> Key {
 
 /// What a stored reply says, for [`Store::open`]: pure, so that it can be read again at any time.
 #[must_use]
-pub fn read(protocol: &str, _status: u16, body: &[u8]) -> (Outcome, Option<Usage>) {
+pub fn read(protocol: &str, status: u16, body: &[u8]) -> (Outcome, Option<Usage>) {
     match protocol.parse().map(|protocol| wire::read(protocol, body)) {
-        Ok(Ok(response)) => (Outcome::of(response.finish), response.usage),
+        Ok(Ok(response)) if (200..300).contains(&status) => (Outcome::of(response.finish), response.usage),
         _ => (Outcome::Failed, None),
     }
 }

@@ -12,6 +12,7 @@ mod recorded;
 mod server;
 mod store;
 mod transcript;
+mod votes;
 
 use apprentice_core::Sentence;
 use apprentice_teacher::Mention;

@@ -60,7 +60,12 @@ fn conll_completions_score_at_least_as_exact_alignment_does() {
         let report = annotation.report;
         assert_eq!(
             report.mentions,
-            report.exact + report.folded + report.fuzzy + report.missing.count + report.overlaps.count
+            report.exact
+                + report.folded
+                + report.fuzzy
+                + report.approximate
+                + report.missing.count
+                + report.overlaps.count
         );
     }
 }

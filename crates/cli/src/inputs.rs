@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use apprentice_core::{
     Certainty, Corpus, CorpusError, Provenance, Sentence,
-    corpus::{Column, Format, OnConflict, ReadOptions, Reading, Source, Unit},
+    corpus::{Column, Fitter, Format, OnConflict, ReadOptions, Reader, Reading, Source, Unit},
 };
 use clap::{
     Args,
@@ -124,6 +124,41 @@ fn read_all(
         sentences.extend(told(read(&source)?, progress).sentences);
     }
     Ok(sentences)
+}
+
+/// The sentences of an input that is too large to hold, as often as they are wanted.
+pub struct Sentences {
+    sources: Vec<Source>,
+    options: ReadOptions,
+}
+
+impl Sentences {
+    /// Finds the files; standard input is read at once, because it cannot be read twice.
+    pub fn open(path: &Path, options: ReadOptions) -> Result<Self> {
+        let mut sources = Source::expand(path)?;
+        for source in sources.iter_mut().filter(|source| !source.is_repeatable()) {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).context("cannot read standard input")?;
+            *source = Source::bytes(&source.path, bytes);
+        }
+        Ok(Self { sources, options })
+    }
+
+    /// All sentences, without their labels; reading ends at the first error.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Sentence>> {
+        self.sources.iter().flat_map(|source| {
+            let mut fitter = Fitter::sentences(self.options.on_conflict);
+            let (reader, failure) = match Reader::open(source, &self.options) {
+                Ok(reader) => (Some(reader), None),
+                Err(error) => (None, Some(error)),
+            };
+            let records = failure.into_iter().map(Err).chain(reader.into_iter().flatten());
+            records.filter_map(move |record| {
+                let fitted = record.map(|record| fitter.fit(record)).transpose()?;
+                Some(fitted.map_err(Into::into).and_then(|record| Ok(Sentence::try_from(record)?)))
+            })
+        })
+    }
 }
 
 /// Says how many records were left out because their annotators did not accept them.

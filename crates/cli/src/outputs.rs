@@ -80,6 +80,11 @@ impl WriteSettings {
         Ok(Self { to, scheme, comments: true, on_conflict, tag_names: Vec::new(), overwrite })
     }
 
+    /// For a path whose ending says the format, or else files of columns.
+    pub fn for_path(path: &Path, overwrite: bool) -> Result<Self> {
+        Self::of(Format::of_name(&path.to_string_lossy()).unwrap_or(Format::Conll), overwrite)
+    }
+
     /// Writes the records that `each` hands to the given function, all or nothing.
     pub fn write(
         &self,

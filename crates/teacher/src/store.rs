@@ -203,8 +203,9 @@ pub enum StoreError {
 /// A store, open and locked.
 pub struct Store {
     path: PathBuf,
-    writer: Writer,
+    /// Closed before the writer, which as the last one leaves a single file.
     reader: Mutex<Connection>,
+    writer: Writer,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -272,7 +273,7 @@ impl Store {
         let interrupted = settle(&connection, reread).map_err(|error| open(error.to_string()))?;
         let reader = reader(path).map_err(|error| open(error.to_string()))?;
         let writer = Writer::start(connection, path).map_err(|error| open(error.to_string()))?;
-        let store = Self { path: path.to_owned(), writer, reader: Mutex::new(reader), _lock: lock };
+        let store = Self { path: path.to_owned(), reader: Mutex::new(reader), writer, _lock: lock };
         Ok(OpenedStore { store, recovery, interrupted })
     }
 
@@ -384,7 +385,7 @@ impl Row {
             };
             Ok((found, row.get("sum")?))
         };
-        let (mut found, sum) = read().ok().filter(|(found, sum)| found.sum() == sum[..])?;
+        let (mut found, _) = read().ok().filter(|(found, sum)| found.sum() == sum[..])?;
         found.note = Note::sound(row).ok().flatten();
         Some(found)
     }
@@ -494,7 +495,11 @@ fn connect(path: &Path) -> Result<Connection, Unsound> {
     if application != APPLICATION {
         let is_ours = connection.prepare("SELECT key, sum, request, latency_ms FROM attempt LIMIT 1").is_ok();
         let why = format!("its application id is {application:#x}, expected {APPLICATION:#x}");
-        return Err(if is_ours { Unsound::Damaged(why) } else { Unsound::Foreign("another program's database".into()) });
+        return Err(if is_ours {
+            Unsound::Damaged(why)
+        } else {
+            Unsound::Foreign("another program's database".into())
+        });
     }
     if version > VERSION && version < 1000 {
         return Err(Unsound::Failed(format!(
@@ -536,8 +541,8 @@ fn settle(connection: &Connection, reread: &Reread) -> rusqlite::Result<u64> {
     let mut interrupted = 0;
     let mut after = i64::MIN;
     loop {
-        let mut statement =
-            transaction.prepare_cached("SELECT * FROM attempt WHERE outcome IS NULL AND id > ?1 ORDER BY id LIMIT 1")?;
+        let mut statement = transaction
+            .prepare_cached("SELECT * FROM attempt WHERE outcome IS NULL AND id > ?1 ORDER BY id LIMIT 1")?;
         let found = statement.query_row([after], |row| Ok((row.get::<_, i64>("id")?, Row::sound(row)))).optional()?;
         let Some((id, row)) = found else { break };
         after = id;

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
 
+mod annotate;
 mod data;
 mod score;
+#[path = "../../../teacher/tests/it/server.rs"]
+mod server;
 
 use std::{
     io::Write,

@@ -306,3 +306,19 @@ fn spans_are_those_of_the_joined_text() {
     let sentence = &corpus.sentences[0];
     assert_eq!(sentence.surface(Span::new(0, 2).unwrap()), "Ann Keller");
 }
+
+/// Found by fuzzing: a token that looks like a comment is one only without a tab.
+#[test]
+fn a_token_may_look_like_a_comment() {
+    for token in ["# global.columns = X", "# id = x", "# text = x", "# newdoc id = x", "#"] {
+        let file = format!("{token}\tB-PER\n\n");
+        let corpus = Corpus::parse(Path::new("a.conll"), file, &ReadOptions::default()).unwrap();
+        assert_eq!(corpus.sentences[0].words().collect::<Vec<_>>(), [token]);
+        let mut out = Vec::new();
+        conll::write(&mut out, &corpus.sentences).unwrap();
+        assert_eq!(
+            Corpus::parse(Path::new("a.conll"), out, &ReadOptions::default()).unwrap().sentences,
+            corpus.sentences
+        );
+    }
+}

@@ -79,7 +79,8 @@ impl Bucket {
     /// Gives back what was not needed, or takes what was needed besides.
     fn correct(&mut self, more: f64) {
         let time = Duration::from_secs_f64((more.abs() / self.rate).min(1e9));
-        self.full_at = if more > 0.0 { self.full_at + time } else { self.full_at.checked_sub(time).unwrap_or(self.full_at) };
+        self.full_at =
+            if more > 0.0 { self.full_at + time } else { self.full_at.checked_sub(time).unwrap_or(self.full_at) };
     }
 }
 

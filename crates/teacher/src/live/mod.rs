@@ -6,6 +6,7 @@
 
 mod governor;
 mod http;
+mod prices;
 mod verdict;
 mod wire;
 
@@ -20,10 +21,12 @@ use std::{
 
 use rand::RngExt;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 pub use self::{
     governor::Limits,
     http::{Endpoint, EndpointError},
+    prices::{Price, Prices, PricesError},
     wire::{Form, Protocol},
 };
 use self::{
@@ -71,29 +74,6 @@ impl Default for Settings {
     }
 }
 
-/// What a model costs, in a currency's units per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    /// Of the prompt.
-    pub input: f64,
-    /// Of the part of the prompt that the provider had in its cache; as the rest if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cached: Option<f64>,
-    /// Of the answer.
-    pub output: f64,
-}
-
-impl Price {
-    /// What so many tokens cost.
-    #[must_use]
-    pub fn of(&self, usage: Usage) -> f64 {
-        let cached = usage.cached.min(usage.input);
-        let prompt = (usage.input - cached) as f64 * self.input + cached as f64 * self.cached.unwrap_or(self.input);
-        (prompt + usage.output as f64 * self.output) / 1e6
-    }
-}
-
 /// What a client has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -117,6 +97,8 @@ pub struct Live {
     spent: Mutex<Spent>,
     /// Why no more requests are sent.
     stopped: Mutex<Option<Stop>>,
+    /// Wakes who waits for a place or a pause to end.
+    stopping: Notify,
     /// Whether any request was answered: then key, model and URL are right.
     answered: AtomicBool,
     /// How many requests were rejected before any was answered.
@@ -148,6 +130,7 @@ impl Live {
             dialect: Mutex::new(dialect),
             spent: Mutex::default(),
             stopped: Mutex::default(),
+            stopping: Notify::new(),
             answered: AtomicBool::new(false),
             rejected: AtomicU32::new(0),
             gates: Mutex::default(),
@@ -170,6 +153,15 @@ impl Live {
     /// Sends nothing more; what is in flight is still waited for.
     pub fn stop(&self, why: Stop) {
         lock(&self.stopped).get_or_insert(why);
+        self.stopping.notify_waiters();
+    }
+
+    /// Ends once nothing more is sent.
+    async fn until_stopped(&self) {
+        let stopping = self.stopping.notified();
+        if self.stopped().is_none() {
+            stopping.await;
+        }
     }
 
     /// Why nothing more is sent, if so.
@@ -221,7 +213,10 @@ impl Live {
                     Verdict::Again { wait, why } => {
                         last = why;
                         if attempt + 1 < self.settings.attempts {
-                            tokio::time::sleep(self.pause(attempt, wait)).await;
+                            tokio::select! {
+                                () = tokio::time::sleep(self.pause(attempt, wait)) => {}
+                                () = self.until_stopped() => {}
+                            }
                         }
                         break;
                     }
@@ -236,7 +231,10 @@ impl Live {
         let dialect = *lock(&self.dialect);
         let body = wire::body(self.endpoint.protocol, request, dialect).to_string();
         let expected = self.output_tokens.load(Ordering::Relaxed);
-        let pass = self.governor.admit(estimate(&body) + expected).await;
+        let pass = tokio::select! {
+            pass = self.governor.admit(estimate(&body) + expected) => pass,
+            () = self.until_stopped() => return Err(self.must_stop()),
+        };
         self.count_request()?;
         let attempt = Attempt { key: *key, protocol: self.endpoint.protocol.name(), body: body.clone(), sent: now() };
         let id = self.store.begin(attempt).await.map_err(|error| self.broken(&error))?;

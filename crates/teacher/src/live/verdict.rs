@@ -92,7 +92,8 @@ pub(super) fn of(
 
 fn is_unknown_model(code: &str, message: &str) -> bool {
     code.contains("model_not_found")
-        || (message.contains("model") && ["not found", "does not exist", "not exist"].iter().any(|says| message.contains(says)))
+        || (message.contains("model")
+            && ["not found", "does not exist", "not exist"].iter().any(|says| message.contains(says)))
 }
 
 /// The dialect to try after the server would not understand the one that was sent.
@@ -105,7 +106,8 @@ fn adapted(says: &dyn Fn(&[&str]) -> bool, request: &Request, sent: Dialect, kno
         return Some(Dialect { completion_tokens: true, ..sent });
     }
     let formed = request.schema.is_some() && sent.form != Form::Text;
-    let about_form = &["response_format", "json_schema", "json_object", "json mode", "schema", "grammar", "structured", "tool"];
+    let about_form =
+        &["response_format", "json_schema", "json_object", "json mode", "schema", "grammar", "structured", "tool"];
     if formed && says(about_form) {
         return sent.form.looser().map(|form| Dialect { form, ..sent });
     }

@@ -145,7 +145,8 @@ pub(super) fn body(protocol: Protocol, request: &Request, dialect: Dialect) -> V
             }
         }
         Protocol::Anthropic => {
-            let system: Vec<&str> = request.messages.iter().filter(|m| m.role == Role::System).map(|m| &*m.content).collect();
+            let system: Vec<&str> =
+                request.messages.iter().filter(|m| m.role == Role::System).map(|m| &*m.content).collect();
             if !system.is_empty() {
                 body.insert("system".into(), json!(system.join("\n\n")));
             }
@@ -157,7 +158,10 @@ pub(super) fn body(protocol: Protocol, request: &Request, dialect: Dialect) -> V
             body.insert("messages".into(), others.into());
             body.insert("max_tokens".into(), json!(request.parameters.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS)));
             if form == Form::Schema {
-                body.insert("tools".into(), json!([{"name": TOOL, "description": "Gives the answer.", "input_schema": schema}]));
+                body.insert(
+                    "tools".into(),
+                    json!([{"name": TOOL, "description": "Gives the answer.", "input_schema": schema}]),
+                );
                 body.insert("tool_choice".into(), json!({"type": "tool", "name": TOOL}));
             }
         }
@@ -376,7 +380,10 @@ mod tests {
     #[test]
     fn what_is_no_answer_says_what_it_is() {
         let why = |body: &str| read(Protocol::OpenAi, body.as_bytes()).unwrap_err().to_string();
-        assert_eq!(why(r#"{"error": {"message": "slow down", "code": "rate_limit_exceeded"}}"#), "rate_limit_exceeded: slow down");
+        assert_eq!(
+            why(r#"{"error": {"message": "slow down", "code": "rate_limit_exceeded"}}"#),
+            "rate_limit_exceeded: slow down"
+        );
         assert_eq!(why(r#"{"error": "no such model"}"#), "no such model");
         assert!(why("<html>").starts_with("no JSON (expected value at line 1 column 1): <html>"));
         assert!(why(r#"{"choices": []}"#).starts_with("no choice in the reply"));

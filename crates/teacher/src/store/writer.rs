@@ -100,7 +100,8 @@ fn run(mut connection: Connection, inbox: &Receiver<Command>) {
     while let Ok(first) = inbox.recv() {
         let commands: Vec<Command> = std::iter::once(first).chain(inbox.try_iter().take(SHARED - 1)).collect();
         let mut owed = Vec::with_capacity(commands.len());
-        let written = if failure.is_none() { write(&mut connection, commands, &mut owed) } else { owe(commands, &mut owed) };
+        let written =
+            if failure.is_none() { write(&mut connection, commands, &mut owed) } else { owe(commands, &mut owed) };
         if let Err(error) = written {
             failure = Some(error.to_string());
         }
@@ -169,7 +170,8 @@ fn begin(connection: &Connection, attempt: Attempt) -> rusqlite::Result<i64> {
 }
 
 fn end(connection: &Connection, id: i64, ended: Ended) -> rusqlite::Result<()> {
-    let row = connection.prepare_cached("SELECT * FROM attempt WHERE id = ?1")?.query_row([id], |row| Ok(Row::sound(row)))?;
+    let row =
+        connection.prepare_cached("SELECT * FROM attempt WHERE id = ?1")?.query_row([id], |row| Ok(Row::sound(row)))?;
     let mut row = row.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     row.latency = Some(ended.latency.as_millis() as i64);
     row.status = ended.status;
@@ -180,7 +182,8 @@ fn end(connection: &Connection, id: i64, ended: Ended) -> rusqlite::Result<()> {
 
 /// Writes a row, in the place of an earlier one of its id.
 pub(super) fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO attempt (id, key, protocol, sent_ms, request, latency_ms, status, body, error, sum)
+    let sql =
+        "INSERT OR REPLACE INTO attempt (id, key, protocol, sent_ms, request, latency_ms, status, body, error, sum)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let Row { id, key, protocol, sent, request, latency, status, body, error, note: noted } = row;
     let values = params![id, key, protocol, sent, request, latency, status, body, error, row.sum()];

@@ -91,7 +91,10 @@ fn faults_of_the_wire_are_overcome_and_never_taken_for_answers() {
         faults.push((format!("status {status}"), Act::error(status, "", "try later")));
     }
     for wait in ["0.01", "inf", "nan", "-1", "1e35", "Thu, 01 Jan 100000 00:00:00 GMT", "soon", "0"] {
-        faults.push((format!("429, retry-after: {wait}"), Act::error(429, "rate_limit_exceeded", "slow down").with("retry-after", wait)));
+        faults.push((
+            format!("429, retry-after: {wait}"),
+            Act::error(429, "rate_limit_exceeded", "slow down").with("retry-after", wait),
+        ));
     }
     faults.push(("retry-after-ms".into(), Act::error(429, "", "slow down").with("retry-after-ms", "15")));
     for part in [0, 1, 2, 3] {
@@ -107,7 +110,8 @@ fn faults_of_the_wire_are_overcome_and_never_taken_for_answers() {
     faults.push(("no HTTP".into(), Act::Bytes(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec())));
     faults.push(("time-out before the head".into(), Act::Hang(Vec::new(), Duration::from_secs(3))));
     let head = whole(200, &[], &answer);
-    faults.push(("time-out inside the body".into(), Act::Hang(head[..head.len() - 9].to_vec(), Duration::from_secs(3))));
+    faults
+        .push(("time-out inside the body".into(), Act::Hang(head[..head.len() - 9].to_vec(), Duration::from_secs(3))));
     faults.push(("slow drip".into(), Act::Drip(whole(200, &[], &answer), Duration::from_millis(40))));
     let html = |status, body: &str| Act::Reply {
         status,
@@ -160,7 +164,8 @@ fn a_wrong_key_or_model_stops_the_job_with_one_line() {
         (302, "", "redirects are not followed"),
     ] {
         let bench = Bench::new(quick(), move |_| {
-            Act::error(status, code, &format!("wrong, says the server about {CANARY}")).with("location", "http://127.0.0.1:9/v1")
+            Act::error(status, code, &format!("wrong, says the server about {CANARY}"))
+                .with("location", "http://127.0.0.1:9/v1")
         });
         let requests = (0..200).map(|n| Ok::<_, ()>(request(&format!("sentence {n}"))));
         let tally = wait(run(&bench.client, requests, 32, |_| ())).unwrap();
@@ -226,9 +231,12 @@ fn length_refusal_and_filter_are_outcomes_of_their_own_and_not_asked_again() {
         Act::json(200, &body)
     });
     for _ in 0..2 {
-        for (text, finish) in
-            [("long", Finish::Length), ("filtered", Finish::ContentFilter), ("refused", Finish::Refusal), ("x", Finish::Stop)]
-        {
+        for (text, finish) in [
+            ("long", Finish::Length),
+            ("filtered", Finish::ContentFilter),
+            ("refused", Finish::Refusal),
+            ("x", Finish::Stop),
+        ] {
             assert_eq!(bench.ask(text).unwrap().finish, finish);
         }
         let requests = ["long", "filtered", "refused", "x"].map(|text| Ok::<_, ()>(request(text)));
@@ -281,7 +289,10 @@ fn limits_on_requests_and_cost_hold() {
     let requests = || (0..50).map(|n| Ok::<_, ()>(request(&format!("sentence {n}"))));
     let tally = wait(run(&bench.client, requests(), 8, |_| ())).unwrap();
     assert_eq!((tally.done, tally.left, bench.server.count()), (7, 43, 7));
-    assert_eq!(bench.client.stopped().unwrap().to_string(), "--max-requests 7 is reached; run again with a higher limit to go on");
+    assert_eq!(
+        bench.client.stopped().unwrap().to_string(),
+        "--max-requests 7 is reached; run again with a higher limit to go on"
+    );
 
     let mut settings = quick();
     // 100 and 10 tokens an answer: 0.0012 each.
@@ -322,9 +333,15 @@ fn anthropic_messages() {
     let server = Server::start(|asked| {
         assert_eq!(asked.path, "/v1/messages");
         match asked.number {
-            0 => Act::json(529, &json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})),
-            _ => Act::json(200, &json!({"type": "message", "model": "claude-x", "stop_reason": "end_turn",
-                "content": [{"type": "text", "text": "{}"}], "usage": {"input_tokens": 3, "output_tokens": 2}})),
+            0 => Act::json(
+                529,
+                &json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+            ),
+            _ => Act::json(
+                200,
+                &json!({"type": "message", "model": "claude-x", "stop_reason": "end_turn",
+                "content": [{"type": "text", "text": "{}"}], "usage": {"input_tokens": 3, "output_tokens": 2}}),
+            ),
         }
     });
     let folder = tempfile::tempdir().unwrap();

@@ -27,7 +27,11 @@ pub struct Asked {
 impl Asked {
     /// The last message of the chat.
     pub fn question(&self) -> &str {
-        self.body["messages"].as_array().and_then(|all| all.last()).and_then(|m| m["content"].as_str()).unwrap_or_default()
+        self.body["messages"]
+            .as_array()
+            .and_then(|all| all.last())
+            .and_then(|m| m["content"].as_str())
+            .unwrap_or_default()
     }
 }
 

@@ -108,7 +108,8 @@ impl Layout {
         while let Some(line) = lines.next() {
             // What is wrong here is found again when the line is read.
             let Ok((number, line)) = line else { continue };
-            if let Some(list) = line.strip_prefix("# global.columns =") {
+            // A comment has no tab.
+            if let Some(list) = line.strip_prefix("# global.columns =").filter(|list| !list.contains('\t')) {
                 names = Some(list.split_whitespace().map(str::to_owned).collect());
                 continue;
             }

@@ -1,11 +1,13 @@
 //! `annotate`: sentences in, distilled data out.
 
+mod live;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use apprentice_core::{Sentence, corpus::conll, files};
 use apprentice_teacher::{
     Annotation, Annotator, Client, LabelSet, Prompt, Replay, Report, Strategy, Transcript, Unused, block_on,
@@ -35,6 +37,15 @@ pub struct Args {
     /// Let the transcript hold completions for sentences that are not in the input.
     #[arg(long)]
     allow_unused: bool,
+    /// Show one prompt and what the job would need, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Write the output anew from what the store has, and send nothing.
+    #[arg(long)]
+    reparse: bool,
+    /// Also write the answers as recorded completions, for --provider replay:FILE.
+    #[arg(long, value_name = "FILE")]
+    export_transcripts: Option<PathBuf>,
     #[command(flatten)]
     read: ReadFlags,
     /// Replace an output that exists.
@@ -47,22 +58,26 @@ pub struct Args {
 
 #[derive(ClapArgs, Serialize)]
 struct Flags {
-    /// Where answers come from: `replay:FILE`, recorded completions in JSON lines.
+    /// Where answers come from: `openai` (and whatever speaks its protocol), `anthropic`, or `replay:FILE`, recorded
+    /// completions in JSON lines.
     #[arg(long)]
     provider: Option<String>,
     /// The sentences: text or a corpus in any format; its labels are not looked at.
     #[arg(long)]
     input: Option<PathBuf>,
-    /// `standard`, `cot`, or a file with a template of your own; only needed if the transcript holds several.
+    /// `standard`, `cot`, one of their versions (`cot@1`), or a file with a template of your own; for a replay only needed
+    /// if the transcript holds several.
     #[arg(long)]
     strategy: Option<String>,
-    /// The entity types to accept; mentions of others are counted and left out [default: PER,LOC,ORG,MISC]
+    /// The entity types to accept; mentions of others are counted and left out [default: those of the label set]
     #[arg(long, value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     labels: Vec<String>,
     /// The file of columns to write; the settings and the account go beside it.
     #[arg(short, long)]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    live: live::LiveFlags,
 }
 
 /// The settings of one annotation, as written beside its output.
@@ -73,35 +88,36 @@ struct Settings {
     input: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     strategy: Option<String>,
+    #[serde(default)]
     labels: Vec<Arc<str>>,
     output: PathBuf,
-}
-
-/// What a setting is where nobody says.
-#[derive(Serialize)]
-struct Defaults {
-    labels: Vec<Arc<str>>,
+    #[serde(default)]
+    live: live::LiveSettings,
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
-    let settings: Settings =
-        settings::resolve(&Defaults { labels: default_labels() }, args.config.as_deref(), &args.flags)?;
-    let Some(file) = settings.provider.strip_prefix("replay:").map(Path::new) else {
-        bail!("provider `{}`: expected replay:FILE", settings.provider);
-    };
+    let settings: Settings = settings::resolve(&toml::Table::new(), args.config.as_deref(), &args.flags)?;
     inputs::check_labels(&settings.labels)?;
-    let beside = |ending: &str| PathBuf::from(format!("{}.{ending}", settings.output.display()));
+    let beside = |ending: &str| live::beside(&settings.output, ending);
     let (settings_path, report_path) = (beside("settings.toml"), beside("report.json"));
-    for path in [&settings.output, &settings_path, &report_path] {
-        files::check_output(path, args.overwrite)?;
+    if !args.dry_run {
+        for path in [&settings.output, &settings_path, &report_path] {
+            files::check_output(path, args.overwrite)?;
+        }
     }
+    let Some(file) = settings.provider.strip_prefix("replay:").map(Path::new) else {
+        let protocol = settings.provider.parse();
+        let protocol = protocol.map_err(|why: String| anyhow!("provider: {why}, or replay:FILE"))?;
+        return live::annotate(args, &settings, protocol, progress);
+    };
+    let labels = if settings.labels.is_empty() { default_labels() } else { settings.labels.clone() };
     let sentences = inputs::unlabelled(&settings.input, &args.read, progress)?;
     let reader = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let transcript = Transcript::read(std::io::BufReader::new(reader), &file.display().to_string())?;
     let strategy = strategy(settings.strategy.as_deref(), &transcript)?;
     let unused = if args.allow_unused { Unused::Allow } else { Unused::Refuse };
     let Annotation { sentences, report } =
-        replay(&sentences, transcript.under(strategy.name())?, &strategy, &settings.labels, unused, progress)?;
+        replay(&sentences, transcript.under(strategy.name())?, &strategy, &labels, unused, progress)?;
     if !args.skip_failed {
         report.require_all().context("nothing was written; pass --skip-failed to leave these sentences out")?;
     }
@@ -127,12 +143,16 @@ fn strategy(asked: Option<&str>, transcript: &Transcript) -> Result<Strategy> {
     {
         return Ok(recorded);
     }
+    named_strategy(&name)
+}
+
+/// A built-in strategy, or the template at a path.
+fn named_strategy(name: &str) -> Result<Strategy> {
     name.parse().or_else(|unknown| {
-        let path = name.as_str();
         let template =
-            std::fs::read_to_string(path).with_context(|| format!("{unknown}, or a readable template file"))?;
-        let name = Path::new(path).file_stem().map_or(path.to_owned(), |s| s.to_string_lossy().into_owned());
-        Ok(Strategy::Custom { name, template, reasons: false })
+            std::fs::read_to_string(name).with_context(|| format!("{unknown}, or a readable template file"))?;
+        let stem = Path::new(name).file_stem().map_or(name.to_owned(), |s| s.to_string_lossy().into_owned());
+        Ok(Strategy::Custom { name: stem, template, reasons: false })
     })
 }
 

@@ -29,7 +29,7 @@ enum Command {
     /// The whole job on built-in sample data: no network, no arguments, under two minutes.
     Quickstart(commands::quickstart::Args),
     /// Label sentences with a teacher and write them as distilled data.
-    Annotate(commands::annotate::Args),
+    Annotate(Box<commands::annotate::Args>),
     #[command(subcommand)]
     Data(commands::data::Verb),
     Score(commands::score::Args),

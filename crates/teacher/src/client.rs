@@ -240,7 +240,7 @@ pub enum Stop {
     /// The store cannot be written: what is paid for would be lost.
     #[error("the store cannot be written: {0}; no more requests are sent; make room or mend the disk, then run again")]
     Store(String),
-    /// `max_cost` or `max_requests` is reached.
+    /// What may be spent is spent.
     #[error("{0} is reached; run again with a higher limit to go on")]
     Limit(String),
     /// The user wants it so.

@@ -28,7 +28,7 @@ pub struct Tally {
     pub failed: Listed<String>,
     /// How many failed for which kind of reason.
     pub failed_by_kind: BTreeMap<&'static str, usize>,
-    /// Those that were not sent, or not again, because the job had to stop.
+    /// Those that were not sent, or not again, because the job had to stop; those that it never took are not counted.
     pub left: usize,
 }
 
@@ -58,7 +58,8 @@ impl Tally {
 
 /// Asks `client` all of `requests`, at most `concurrency` at a time; the client's own limits may allow fewer. Requests are
 /// taken one by one as others are through, so that memory does not grow with their number. `progress` is called
-/// with the account after each, and every tenth of a second.
+/// with the account after each, and every tenth of a second. Once an answer is [`ClientError::Stopped`], no more are
+/// taken.
 ///
 /// # Errors
 /// The first error of `requests`, once what is in flight is through; then nothing more was taken.
@@ -69,7 +70,8 @@ pub async fn run<E>(
     mut progress: impl FnMut(&Tally),
 ) -> Result<Tally, (Tally, E)> {
     const TICK: Duration = Duration::from_millis(100);
-    let failure = Cell::new(None);
+    let (failure, stopped) = (Cell::new(None), Cell::new(false));
+    let requests = requests.take_while(|_| !stopped.get());
     let requests = requests.map_while(|request| request.map_err(|error| failure.set(Some(error))).ok());
     let answers = stream::iter(requests).map(|request| async move {
         let answer = client.complete(&request).await.map(|response| response.finish);
@@ -81,7 +83,10 @@ pub async fn run<E>(
     loop {
         tokio::select! {
             answer = answers.next() => match answer {
-                Some((request, answer)) => tally.count(&request, answer),
+                Some((request, answer)) => {
+                    stopped.set(stopped.get() || matches!(answer, Err(ClientError::Stopped(_))));
+                    tally.count(&request, answer);
+                }
                 None => break,
             },
             _ = tick.tick() => {}

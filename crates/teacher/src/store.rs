@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, types::Value};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -388,6 +388,35 @@ impl Row {
         let (mut found, _) = read().ok().filter(|(found, sum)| found.sum() == sum[..])?;
         found.note = Note::sound(row).ok().flatten();
         Some(found)
+    }
+
+    /// The row of its columns, in their order.
+    fn of_values(id: i64, values: Vec<Value>) -> Option<Self> {
+        let mut values = values.into_iter();
+        // In its place in the row the id is empty.
+        values.next()?;
+        let mut next = || values.next();
+        let blob = |value: Option<Value>| if let Some(Value::Blob(bytes)) = value { Some(bytes) } else { None };
+        let text = |value: Option<Value>| if let Some(Value::Text(text)) = value { Some(text) } else { None };
+        let number = |value: Option<Value>| if let Some(Value::Integer(number)) = value { Some(number) } else { None };
+        let mut row = Self {
+            id,
+            key: blob(next())?,
+            protocol: text(next())?,
+            sent: number(next())?,
+            request: text(next())?,
+            latency: number(next()),
+            status: number(next()).and_then(|status| status.try_into().ok()),
+            body: blob(next()),
+            error: text(next()),
+            note: None,
+        };
+        let sum = blob(next())?;
+        let outcome = text(next());
+        let usage = [number(next()), number(next()), number(next())];
+        let note = outcome.map(|outcome| Note { outcome, usage }).zip(blob(next()));
+        row.note = note.filter(|(note, sum)| note.sum(id) == sum[..]).map(|(note, _)| note);
+        (row.sum() == sum[..]).then_some(row)
     }
 
     /// The checksum of all but the note.

@@ -5,6 +5,7 @@
 mod annotate;
 mod data;
 mod score;
+#[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/server.rs"]
 mod server;
 

@@ -138,16 +138,21 @@ impl Governor {
         }
         // From here on the place is given back however this ends.
         let mut pass = Pass { governor: self, sent: Instant::now(), estimate: tokens as f64 };
-        let mut at = {
-            let mut state = self.state();
-            let now = Instant::now();
-            let requests = state.requests.as_mut().map_or(now, |bucket| bucket.take(1.0, now));
-            let tokens = state.tokens.as_mut().map_or(now, |bucket| bucket.take(pass.estimate, now));
-            requests.max(tokens).max(state.paused_until)
-        };
-        while at > Instant::now() {
+        loop {
+            let paused_until = self.state().paused_until;
+            sleep_until(paused_until).await;
+            let at = {
+                let mut state = self.state();
+                let now = Instant::now();
+                let requests = state.requests.as_mut().map_or(now, |bucket| bucket.take(1.0, now));
+                let tokens = state.tokens.as_mut().map_or(now, |bucket| bucket.take(pass.estimate, now));
+                requests.max(tokens)
+            };
             sleep_until(at).await;
-            at = self.state().paused_until;
+            // A pause may have come in between. What was taken from the buckets is let go: nobody hurries after a pause.
+            if self.state().paused_until <= Instant::now() {
+                break;
+            }
         }
         pass.sent = Instant::now();
         pass

@@ -3,7 +3,10 @@
 //! Keys are sent to the configured host alone: redirects are not followed, and what a reply or an error repeats of a key
 //! is taken out before anybody sees it.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use reqwest::{
     Client, Url,
@@ -39,7 +42,18 @@ impl Endpoint {
     #[must_use]
     pub fn new(protocol: Protocol) -> Self {
         let url = protocol.default_url().to_owned();
-        Self { protocol, url, key: None, headers: Vec::new(), timeout: Duration::from_secs(120) }
+        Self { protocol, url, key: None, headers: Vec::new(), timeout: Duration::from_mins(2) }
+    }
+}
+
+impl Endpoint {
+    /// The host that requests go to, in lower case and without a dot at its end.
+    ///
+    /// # Errors
+    /// [`EndpointError::Url`].
+    pub fn host(&self) -> Result<String, EndpointError> {
+        let url = full_url(self)?;
+        Ok(url.host_str().unwrap_or_default().trim_end_matches('.').to_owned())
     }
 }
 
@@ -132,7 +146,12 @@ impl Transport {
             headers.insert(header, value);
         }
         let secrets = endpoint.key.iter().chain(endpoint.headers.iter().map(|(_, value)| value));
-        let secrets = secrets.filter(|secret| secret.len() >= 8).flat_map(|secret| spellings(secret)).collect();
+        // A header may be `Bearer KEY`: its parts are secret too.
+        let secrets = secrets.flat_map(|secret| std::iter::once(secret.as_str()).chain(secret.split_whitespace()));
+        let mut secrets: Vec<String> = secrets.filter(|secret| secret.len() >= 8).flat_map(spellings).collect();
+        // Longer ones first, so that no half of one is left.
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
         // Whoever embeds this may have chosen a provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
@@ -157,8 +176,9 @@ impl Transport {
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
-        let wait = wait(response.headers(), std::time::SystemTime::now());
-        let location = response.headers().get("location").map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+        let wait = wait(response.headers(), super::now());
+        let location = response.headers().get("location").map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let location = location.map(|location| self.redacted(&location));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > MAX_REPLY {
@@ -167,9 +187,11 @@ impl Transport {
             }
             body.extend_from_slice(&chunk);
         }
-        let body = match str::from_utf8(&body) {
-            Ok(text) if self.secrets.iter().any(|secret| text.contains(secret)) => self.redacted(text).into_bytes(),
-            _ => body,
+        let repeats = |secret: &String| memchr::memmem::find(&body, secret.as_bytes()).is_some();
+        let body = if self.secrets.iter().any(repeats) {
+            self.redacted(&String::from_utf8_lossy(&body)).into_bytes()
+        } else {
+            body
         };
         Ok(Reply { status, wait, location, body })
     }
@@ -205,16 +227,17 @@ fn full_url(endpoint: &Endpoint) -> Result<Url, EndpointError> {
     Ok(url)
 }
 
-/// The ways in which a secret may be repeated: as it is, or percent-encoded.
+/// The ways in which a secret may be repeated: as it is, percent-encoded, or in JSON with escaped slashes.
 fn spellings(secret: &str) -> Vec<String> {
     let url = Url::parse_with_params("http://host/", [("key", secret)]).ok();
     let encoded = url.as_ref().and_then(Url::query).and_then(|query| query.strip_prefix("key=")).map(str::to_owned);
-    [Some(secret.to_owned()), encoded].into_iter().flatten().collect()
+    let escaped = secret.replace('/', "\\/");
+    [Some(secret.to_owned()), encoded, Some(escaped)].into_iter().flatten().collect()
 }
 
 /// How long the headers ask to wait: `retry-after-ms`, or `retry-after` in seconds or as a date. Nonsense counts as
 /// nothing.
-fn wait(headers: &HeaderMap, now: std::time::SystemTime) -> Option<Duration> {
+fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let seconds = |text: &str, unit: f64| {
         let seconds = text.parse::<f64>().ok().map(|number| number * unit).filter(|s| s.is_finite() && *s >= 0.0)?;
@@ -266,7 +289,7 @@ mod tests {
 
     #[test]
     fn waits_are_finite_or_nothing() {
-        let now = std::time::SystemTime::UNIX_EPOCH;
+        let now = SystemTime::UNIX_EPOCH;
         let asked = |name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_str(value).unwrap());

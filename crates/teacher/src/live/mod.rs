@@ -31,8 +31,8 @@ pub use self::{
 };
 use self::{
     governor::{Governor, Load},
-    http::Transport,
-    verdict::Verdict,
+    http::{SendError, Transport},
+    verdict::{Known, Verdict},
     wire::Dialect,
 };
 use crate::{
@@ -66,7 +66,7 @@ impl Default for Settings {
             limits: Limits::default(),
             attempts: 6,
             first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(120),
+            longest_pause: Duration::from_mins(2),
             form: None,
             max_requests: None,
             max_cost: None,
@@ -103,6 +103,8 @@ pub struct Live {
     answered: AtomicBool,
     /// How many requests were rejected before any was answered.
     rejected: AtomicU32,
+    /// How many attempts in a row reached nobody.
+    unreached: AtomicU32,
     /// Who asks what at the moment.
     gates: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
     /// A running mean of the tokens of answers, for estimates.
@@ -112,6 +114,8 @@ pub struct Live {
 impl Live {
     /// After so many rejected requests and no answer, the next ones would be rejected too.
     const REJECTED: u32 = 5;
+    /// After so many attempts that reached nobody, nobody is there.
+    const UNREACHED: u32 = 8;
 
     /// A client that keeps what it gets in `store`.
     ///
@@ -133,6 +137,7 @@ impl Live {
             stopping: Notify::new(),
             answered: AtomicBool::new(false),
             rejected: AtomicU32::new(0),
+            unreached: AtomicU32::new(0),
             gates: Mutex::default(),
             output_tokens: AtomicU64::new(256),
         })
@@ -141,7 +146,7 @@ impl Live {
     /// Under which key the store keeps answers to this request.
     #[must_use]
     pub fn key(&self, request: &Request) -> Key {
-        key(&self.endpoint, request)
+        key(&self.endpoint, self.settings.form, request)
     }
 
     /// What was done so far.
@@ -176,7 +181,10 @@ impl Live {
         let gate = lock(&self.gates).entry(key).or_default().clone();
         let held = gate.lock().await;
         let answer = match self.stored(&key)? {
-            Some(response) => Ok(response),
+            Some(response) => {
+                self.answered.store(true, Ordering::Relaxed);
+                Ok(response)
+            }
             None => self.fetch(request, &key).await,
         };
         drop(held);
@@ -231,12 +239,14 @@ impl Live {
         let dialect = *lock(&self.dialect);
         let body = wire::body(self.endpoint.protocol, request, dialect).to_string();
         let expected = self.output_tokens.load(Ordering::Relaxed);
+        let prompt_tokens = estimate(&body);
         let pass = tokio::select! {
-            pass = self.governor.admit(estimate(&body) + expected) => pass,
+            pass = self.governor.admit(prompt_tokens + expected) => pass,
             () = self.until_stopped() => return Err(self.must_stop()),
         };
         self.count_request()?;
-        let attempt = Attempt { key: *key, protocol: self.endpoint.protocol.name(), body: body.clone(), sent: now() };
+        let sent_ms = now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let attempt = Attempt { key: *key, protocol: self.endpoint.protocol.name(), body: body.clone(), sent: sent_ms };
         let id = self.store.begin(attempt).await.map_err(|error| self.broken(&error))?;
         let started = std::time::Instant::now();
         let sent = self.transport.send(body.into_bytes()).await;
@@ -253,12 +263,21 @@ impl Live {
                 lock(&self.spent).unknown += u64::from(error.reached);
                 self.store.note(id, outcome, None);
                 pass.done(Load::Unknown, None);
-                return Ok(Verdict::Again { wait: None, why: error.what });
+                return Ok(self.unreached(error));
             }
         };
         let read = wire::read(self.endpoint.protocol, &reply.body);
-        let usage = read.as_ref().ok().and_then(|response| response.usage);
-        let verdict = verdict::of(&reply, read, request, dialect, *lock(&self.dialect));
+        // What is no answer may have been paid for all the same. Who does not say what it cost is taken at an estimate.
+        let said = wire::usage(self.endpoint.protocol, &reply.body);
+        let estimated = || Usage { input: prompt_tokens, cached: 0, output: expected };
+        let usage = said.or_else(|| read.is_ok().then(estimated));
+        let client = Known {
+            dialect: *lock(&self.dialect),
+            any_answered: self.answered.load(Ordering::Relaxed),
+            is_form_forced: self.settings.form.is_some(),
+        };
+        let verdict = verdict::of(&reply, read, request, dialect, client);
+        self.unreached.store(0, Ordering::Relaxed);
         let outcome = match &verdict {
             Verdict::Answered(response) => Outcome::of(response.finish),
             _ => Outcome::Failed,
@@ -284,12 +303,23 @@ impl Live {
         Ok(verdict)
     }
 
+    /// After so many attempts in a row that did not reach anybody, and no answer before, the address is wrong.
+    fn unreached(&self, error: SendError) -> Verdict {
+        let first = !error.reached && !self.answered.load(Ordering::Relaxed);
+        if first && self.unreached.fetch_add(1, Ordering::Relaxed) + 1 >= Self::UNREACHED {
+            return Verdict::Stop { why: error.what, advice: "check the base URL, and whether the server runs" };
+        }
+        Verdict::Again { wait: None, why: error.what }
+    }
+
     /// Counts one request, unless there may be no more.
     fn count_request(&self) -> Result<(), ClientError> {
         let mut spent = lock(&self.spent);
         let limit = match (&self.settings.max_requests, &self.settings.max_cost) {
-            (Some(most), _) if spent.requests >= *most => Some(format!("--max-requests {most}")),
-            (_, Some((most, price))) if price.of(spent.usage) >= *most => Some(format!("--max-cost {most}")),
+            (Some(most), _) if spent.requests >= *most => Some(format!("the limit of {most} requests")),
+            (_, Some((most, price))) if price.of(spent.usage) >= *most => {
+                Some(format!("the limit of {most} on the cost"))
+            }
             _ => None,
         };
         if let Some(limit) = limit {
@@ -307,13 +337,11 @@ impl Live {
     fn pause(&self, attempt: u32, wait: Option<Duration>) -> Duration {
         let mut random = rand::rng();
         let longest = self.settings.longest_pause;
-        match wait {
-            Some(wait) => wait.min(longest).mul_f64(random.random_range(1.0..1.1)),
-            None => {
-                let bound = self.settings.first_pause.saturating_mul(1 << attempt.min(20)).min(longest);
-                bound.mul_f64(random.random_range(0.0..=1.0))
-            }
+        if let Some(wait) = wait {
+            return wait.min(longest).mul_f64(random.random_range(1.0..1.1));
         }
+        let bound = self.settings.first_pause.saturating_mul(1 << attempt.min(20)).min(longest);
+        bound.mul_f64(random.random_range(0.0..=1.0))
     }
 
     fn reject(&self, why: String) -> ClientError {
@@ -341,9 +369,10 @@ impl Client for Live {
     }
 }
 
-/// Under which key a store keeps answers of this endpoint to this request: a hash of all that decides about the answer.
+/// Under which key a store keeps answers of this endpoint to this request: a hash of all that decides about the answer,
+/// with the form if the user has chosen one.
 #[must_use]
-pub fn key(endpoint: &Endpoint, request: &Request) -> Key {
+pub fn key(endpoint: &Endpoint, form: Option<Form>, request: &Request) -> Key {
     #[derive(Serialize)]
     struct Whole<'r> {
         protocol: &'static str,
@@ -352,11 +381,13 @@ pub fn key(endpoint: &Endpoint, request: &Request) -> Key {
         messages: &'r [crate::Message],
         parameters: &'r crate::Parameters,
         schema: Option<&'r serde_json::Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        form: Option<Form>,
         sample: u32,
     }
     let Request { model, messages, parameters, schema, sample, .. } = request;
     let (protocol, url) = (endpoint.protocol.name(), endpoint.url.trim_end_matches('/'));
-    Key::of(&Whole { protocol, url, model, messages, parameters, schema: schema.as_deref(), sample: *sample })
+    Key::of(&Whole { protocol, url, model, messages, parameters, schema: schema.as_deref(), form, sample: *sample })
 }
 
 /// What a stored reply says, for [`Store::open`]: pure, so that it can be read again at any time.
@@ -374,8 +405,10 @@ pub fn estimate(text: &str) -> u64 {
     text.len().div_ceil(4) as u64
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+/// The clock: what comes back from a provider depends on the time anyway.
+fn now() -> SystemTime {
+    #[expect(clippy::disallowed_methods, reason = "when a request was sent is what the store is to say")]
+    SystemTime::now()
 }
 
 /// Counters hold whatever panics elsewhere.

@@ -6,7 +6,7 @@ use super::{
     http::Reply,
     wire::{Dialect, Form, NoAnswer, excerpt},
 };
-use crate::{Request, Response};
+use crate::{Finish, Request, Response};
 
 /// What to do next.
 #[derive(Debug, PartialEq)]
@@ -36,23 +36,36 @@ pub(super) const fn is_overload(status: u16) -> bool {
     matches!(status, 429 | 503 | 529)
 }
 
-/// The verdict on a reply to a request that was sent in dialect `sent`; by now the client may know better (`known`).
+/// What a client knows by now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    /// Perhaps another one than the request was sent in.
+    pub dialect: Dialect,
+    /// Whether any request was answered: then key, model and address are right.
+    pub any_answered: bool,
+    /// Whether the user has chosen the form of answers.
+    pub is_form_forced: bool,
+}
+
+/// The verdict on a reply to a request that was sent in dialect `sent`.
 pub(super) fn of(
     reply: &Reply,
     read: Result<Response, NoAnswer>,
     request: &Request,
     sent: Dialect,
-    known: Dialect,
+    client: Known,
 ) -> Verdict {
+    let Known { dialect: known, any_answered, is_form_forced } = client;
     let said = match read {
         Ok(response) if (200..300).contains(&reply.status) => return Verdict::Answered(response),
         Ok(_) => NoAnswer::Unreadable(excerpt(&reply.body)),
         Err(no_answer) => no_answer,
     };
     let why = if reply.status == 200 { said.to_string() } else { format!("status {}: {said}", reply.status) };
+    // Only the provider's own words count: whatever else a reply holds may be the model's, or the sentence's.
     let (code, message) = match &said {
         NoAnswer::Error { code, message } => (code.to_lowercase(), message.to_lowercase()),
-        NoAnswer::Unreadable(text) => (String::new(), text.to_lowercase()),
+        NoAnswer::Unreadable(_) => Default::default(),
     };
     let says = |words: &[&str]| words.iter().any(|word| code.contains(word) || message.contains(word));
     let again = |why| Verdict::Again { wait: reply.wait, why };
@@ -64,16 +77,22 @@ pub(super) fn of(
                 advice: "redirects are not followed, so that keys stay with the host: correct the base URL",
             }
         }
+        // Azure's way to say that the filter took the prompt.
+        400 if code.contains("content_filter") || code.contains("content_policy") => {
+            Verdict::Answered(filtered(request))
+        }
+        // A firewall's word on one sentence, where others passed.
+        403 if any_answered => Verdict::Rejected(why),
         401 | 403 => Verdict::Stop { why, advice: "check the API key and what it may do" },
         404 => Verdict::Stop { why, advice: "check the model's name and the base URL" },
         402 => Verdict::Stop { why, advice: "check the account's credit" },
         429 if says(&["insufficient_quota", "billing"]) => Verdict::Stop { why, advice: "check the account's credit" },
-        408 | 409 | 425 | 429 | 500.. => match adapted(&says, request, sent, known) {
+        408 | 409 | 425 | 429 | 500.. => match adapted(&says, request, sent, known, is_form_forced) {
             Some(dialect) if reply.status == 501 => Verdict::Adapt { dialect },
             _ => again(why),
         },
         400..500 => {
-            if let Some(dialect) = adapted(&says, request, sent, known) {
+            if let Some(dialect) = adapted(&says, request, sent, known, is_form_forced) {
                 Verdict::Adapt { dialect }
             } else if is_unknown_model(&code, &message) {
                 Verdict::Stop { why, advice: "check the model's name" }
@@ -90,6 +109,10 @@ pub(super) fn of(
     }
 }
 
+fn filtered(request: &Request) -> Response {
+    Response { finish: Finish::ContentFilter, ..Response::new(request.model.clone(), "") }
+}
+
 fn is_unknown_model(code: &str, message: &str) -> bool {
     code.contains("model_not_found")
         || (message.contains("model")
@@ -97,7 +120,13 @@ fn is_unknown_model(code: &str, message: &str) -> bool {
 }
 
 /// The dialect to try after the server would not understand the one that was sent.
-fn adapted(says: &dyn Fn(&[&str]) -> bool, request: &Request, sent: Dialect, known: Dialect) -> Option<Dialect> {
+fn adapted(
+    says: &dyn Fn(&[&str]) -> bool,
+    request: &Request,
+    sent: Dialect,
+    known: Dialect,
+    is_form_forced: bool,
+) -> Option<Dialect> {
     if sent != known {
         // Another request has found it out in the meantime.
         return Some(known);
@@ -105,9 +134,17 @@ fn adapted(says: &dyn Fn(&[&str]) -> bool, request: &Request, sent: Dialect, kno
     if !sent.completion_tokens && says(&["max_completion_tokens"]) {
         return Some(Dialect { completion_tokens: true, ..sent });
     }
-    let formed = request.schema.is_some() && sent.form != Form::Text;
-    let about_form =
-        &["response_format", "json_schema", "json_object", "json mode", "schema", "grammar", "structured", "tool"];
+    let formed = request.schema.is_some() && sent.form != Form::Text && !is_form_forced;
+    // The protocols' own names: a server may repeat the sentence, and that has all kinds of words.
+    let about_form = &[
+        "response_format",
+        "json_schema",
+        "json_object",
+        "json mode",
+        "structured output",
+        "tool_choice",
+        "input_schema",
+    ];
     if formed && says(about_form) {
         return sent.form.looser().map(|form| Dialect { form, ..sent });
     }

@@ -196,17 +196,37 @@ impl fmt::Display for NoAnswer {
     }
 }
 
+/// What a reply cost, whatever else it says.
+pub(super) fn usage(protocol: Protocol, body: &[u8]) -> Option<Usage> {
+    let usage = &json(body).ok()?["usage"];
+    let count = |name: &str| count(&usage[name]);
+    usage.is_object().then(|| match protocol {
+        Protocol::OpenAi => Usage {
+            input: count("prompt_tokens"),
+            cached: self::count(&usage["prompt_tokens_details"]["cached_tokens"]),
+            output: count("completion_tokens"),
+        },
+        Protocol::Anthropic => {
+            let cached = count("cache_read_input_tokens");
+            let input = count("input_tokens") + count("cache_creation_input_tokens") + cached;
+            Usage { input, cached, output: count("output_tokens") }
+        }
+    })
+}
+
 /// Reads a body: an answer, or why it is none.
 pub(super) fn read(protocol: Protocol, body: &[u8]) -> Result<Response, NoAnswer> {
     let value = json(body).map_err(NoAnswer::Unreadable)?;
     if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
         return Err(provider_error(error));
     }
-    match protocol {
+    let response = match protocol {
         Protocol::OpenAi => open_ai(&value),
         Protocol::Anthropic => anthropic(&value),
-    }
-    .map_err(|why| NoAnswer::Unreadable(format!("{why}: {}", excerpt(body))))
+    };
+    response
+        .map(|response| Response { usage: usage(protocol, body), ..response })
+        .map_err(|why| NoAnswer::Unreadable(format!("{why}: {}", excerpt(body))))
 }
 
 fn json(body: &[u8]) -> Result<Value, String> {
@@ -270,14 +290,10 @@ fn open_ai(value: &Value) -> Result<Response, String> {
         _ => None,
     };
     let text = refusal.map(str::to_owned).or(content);
-    let text = text.or_else(|| (finish != Finish::Stop).then(String::new)).ok_or("no content in the reply")?;
-    let usage = &value["usage"];
-    let usage = usage.is_object().then(|| Usage {
-        input: count(&usage["prompt_tokens"]),
-        cached: count(&usage["prompt_tokens_details"]["cached_tokens"]),
-        output: count(&usage["completion_tokens"]),
-    });
-    Ok(Response { model: model(value), text, finish, usage })
+    // An answer that ended and has no text is an empty answer, and was paid for.
+    let is_ended = choice["finish_reason"].is_string();
+    let text = text.or_else(|| is_ended.then(String::new)).ok_or("no content in the reply")?;
+    Ok(Response { model: model(value), text, finish, usage: None })
 }
 
 fn anthropic(value: &Value) -> Result<Response, String> {
@@ -295,25 +311,20 @@ fn anthropic(value: &Value) -> Result<Response, String> {
             _ => {}
         }
     }
-    if text.is_empty() && finish == Finish::Stop {
+    // An answer that ended and has no text is an empty answer, and was paid for.
+    if text.is_empty() && !value["stop_reason"].is_string() {
         return Err("no text in the reply".to_owned());
     }
-    let usage = &value["usage"];
-    let cached = count(&usage["cache_read_input_tokens"]);
-    let usage = usage.is_object().then(|| Usage {
-        input: count(&usage["input_tokens"]) + count(&usage["cache_creation_input_tokens"]) + cached,
-        cached,
-        output: count(&usage["output_tokens"]),
-    });
-    Ok(Response { model: model(value), text, finish, usage })
+    Ok(Response { model: model(value), text, finish, usage: None })
 }
 
 fn model(value: &Value) -> std::sync::Arc<str> {
     value["model"].as_str().unwrap_or_default().into()
 }
 
+/// A number of tokens; what no model can have is nonsense, and sums must not overflow.
 fn count(value: &Value) -> u64 {
-    value.as_u64().unwrap_or(0)
+    value.as_u64().unwrap_or(0).min(1 << 40)
 }
 
 /// The start of a text that may be long, on one line.

@@ -1,27 +1,30 @@
 //! Saving what is sound in a damaged file.
 //!
-//! The file is put aside under another name and never changed. Of a copy, the first page is replaced by that of an empty
-//! store: it holds the header and the tables' definitions, which are the same in every store. Then every row is looked
-//! up by its id, from the first to the last that may be there, each on its own, so that one damaged page takes no more
-//! with it than what hangs below it; rows whose checksum is right go into a new file.
+//! The damaged file is kept under another name and never changed. In a copy every page is looked at on its own: where the
+//! tree is broken, its leaves still hold their rows, and rows know by their checksums whether they are whole. They go into
+//! a new file. The pages' form is that of SQLite's documentation (fileformat2).
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     fs,
     io::{self, Read},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, params, types::Value};
 use serde::Serialize;
-use tempfile::TempDir;
 
 use super::{APPLICATION, Row, connect, writer};
 
 /// SQLite's default.
 const PAGE: usize = 4096;
-/// How many ids in a row may be missing before the search ends: a page of the tree may hide so many.
-const GAP: i64 = 20_000;
+/// The most bytes of a row that lie in its leaf, and the least if it is longer.
+const MOST: usize = PAGE - 35;
+const LEAST: usize = (PAGE - 12) * 32 / 255 - 23;
+/// The first byte of a table's leaf.
+const LEAF: u8 = 0x0D;
 
 /// What became of a damaged store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,7 +36,7 @@ pub struct Recovery {
     pub kept: PathBuf,
     /// Attempts that were sound.
     pub saved: u64,
-    /// Attempts that are lost, as far as one can tell by their numbers.
+    /// Attempts that are lost, as far as the numbers of the others tell: at least so many.
     pub lost: u64,
 }
 
@@ -45,70 +48,158 @@ pub(super) fn looks_like_ours(path: &Path) -> bool {
     read.is_ok() && (number || memchr::memmem::find(&page, b"CREATE TABLE attempt (").is_some())
 }
 
-/// Puts the file at `path` aside and a sound one in its place.
+/// Keeps the file at `path` under another name and puts a sound one in its place.
 pub(super) fn salvage(path: &Path, why: &str) -> Result<Recovery, String> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let work = tempfile::tempdir_in(folder).map_err(|error| error.to_string())?;
-    let fresh = work.path().join("fresh");
+    let (copy, fresh) = (work.path().join("copy"), work.path().join("fresh"));
     drop(connect(&fresh).map_err(|unsound| unsound.to_string())?);
-    let damaged = copy_with_new_header(path, &fresh, &work).map_err(|error| error.to_string())?;
-    let (saved, lost) = copy_rows(&damaged, &fresh).map_err(|error| error.to_string())?;
-    let kept = put_aside(path).map_err(|error| error.to_string())?;
+    let rows = copy_of(path, &fresh, &copy).map(|pages| rows(&pages)).map_err(|error| error.to_string())?;
+    let saved = write(&rows, &fresh).map_err(|error| error.to_string())?;
+    let last = rows.keys().copied().max().unwrap_or(0) as u64;
+    // At every moment there is a file at `path`: the damaged one, then the new one.
+    let kept = keep(path).map_err(|error| error.to_string())?;
+    fs::File::open(&fresh).and_then(|file| file.sync_all()).map_err(|error| error.to_string())?;
     fs::rename(&fresh, path).map_err(|error| error.to_string())?;
-    Ok(Recovery { why: why.to_owned(), kept, saved, lost })
+    Ok(Recovery { why: why.to_owned(), kept, saved, lost: last.saturating_sub(saved) })
 }
 
-/// Copies the damaged file and its log, with the first page of an empty store.
-fn copy_with_new_header(path: &Path, fresh: &Path, work: &TempDir) -> io::Result<PathBuf> {
-    let damaged = work.path().join("damaged");
-    let first = fs::read(fresh)?;
-    let mut bytes = fs::read(path)?;
-    // What was cut off inside a page is no page.
-    bytes.resize(bytes.len().next_multiple_of(PAGE).max(PAGE), 0);
-    let pages = u32::try_from(bytes.len() / PAGE).map_err(|_| io::Error::other("larger than SQLite can hold"))?;
-    bytes[..PAGE].copy_from_slice(&first[..PAGE]);
-    // The number of pages, which counts if the two change counters agree; and no list of free pages.
-    bytes[28..32].copy_from_slice(&pages.to_be_bytes());
-    bytes[32..40].fill(0);
-    let counter: [u8; 4] = bytes[24..28].try_into().unwrap_or_default();
-    bytes[92..96].copy_from_slice(&counter);
-    fs::write(&damaged, bytes)?;
+/// All pages of the damaged file, with what lies in its log.
+fn copy_of(path: &Path, fresh: &Path, copy: &Path) -> io::Result<Vec<u8>> {
+    fs::copy(path, copy)?;
     let log = beside(path, "-wal");
     if log.exists() {
-        fs::copy(log, beside(&damaged, "-wal"))?;
+        // SQLite moves the log's pages into the file, if it can be brought to open it: with the first page of an empty
+        // store, which holds the header and the table's definition. Without, the file's own pages are what there is.
+        let mut pages = fs::read(path)?;
+        pages.resize(pages.len().max(PAGE), 0);
+        pages[..PAGE].copy_from_slice(&fs::read(fresh)?[..PAGE]);
+        let count = u32::try_from(pages.len() / PAGE).unwrap_or(u32::MAX);
+        pages[28..32].copy_from_slice(&count.to_be_bytes());
+        let mut file = fs::File::create(copy)?;
+        io::Write::write_all(&mut file, &pages)?;
+        fs::copy(log, beside(copy, "-wal"))?;
+        let _ = Connection::open(copy).and_then(|copy| copy.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
     }
-    Ok(damaged)
+    let mut pages = fs::read(copy)?;
+    pages.resize(pages.len().next_multiple_of(PAGE), 0);
+    Ok(pages)
 }
 
-fn copy_rows(damaged: &Path, fresh: &Path) -> rusqlite::Result<(u64, u64)> {
-    let mut new = Connection::open(fresh)?;
-    let transaction = new.transaction()?;
-    let old = Connection::open_with_flags(damaged, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let (mut saved, mut last, mut id) = (0_u64, 0, 0);
-    while id - last < GAP {
-        id += 1;
-        // A new statement each time: after an error the old one is of no use.
-        let row = old
-            .prepare_cached("SELECT * FROM attempt NOT INDEXED WHERE id = ?1")
-            .and_then(|mut statement| statement.query_row([id], |row| Ok(Row::sound(row))));
-        let Ok(row) = row else { continue };
-        // A row that is there and damaged counts as one that was there.
-        last = id;
-        if let Some(row) = row {
-            writer::insert(&transaction, &row)?;
-            saved += 1;
+/// The sound rows of all leaves. Of a row that is there twice, because a page was given up, the fuller one counts.
+fn rows(pages: &[u8]) -> HashMap<i64, Row> {
+    let mut rows: HashMap<i64, Row> = HashMap::new();
+    let fullness = |row: &Row| (row.latency.is_some(), row.note.is_some());
+    for (number, page) in pages.chunks(PAGE).enumerate() {
+        // The first page has the header before its tree.
+        let start = if number == 0 { 100 } else { 0 };
+        if page[start] != LEAF {
+            continue;
+        }
+        let cells = usize::from(u16::from_be_bytes([page[start + 3], page[start + 4]]));
+        for cell in 0..cells {
+            let Some(pointer) = page.get(start + 8 + 2 * cell..start + 10 + 2 * cell) else { break };
+            let at = usize::from(u16::from_be_bytes([pointer[0], pointer[1]]));
+            let Some(row) = payload(pages, number * PAGE, at).and_then(|(id, payload)| decoded(id, &payload)) else {
+                continue;
+            };
+            if rows.get(&row.id).is_none_or(|known| fullness(known) < fullness(&row)) {
+                rows.insert(row.id, row);
+            }
         }
     }
-    transaction.commit()?;
-    new.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
-    Ok((saved, (last as u64).saturating_sub(saved)))
+    rows
 }
 
-/// Renames the damaged file and its log.
-fn put_aside(path: &Path) -> io::Result<PathBuf> {
+/// The id and the whole payload of the cell at byte `at` of a page.
+fn payload(pages: &[u8], page: usize, at: usize) -> Option<(i64, Vec<u8>)> {
+    let cell = pages.get(page + at..page + PAGE)?;
+    let (length, used) = varint(cell)?;
+    let (id, more) = varint(&cell[used..])?;
+    let (length, start) = (usize::try_from(length).ok().filter(|length| *length <= pages.len())?, used + more);
+    if length <= MOST {
+        return Some((id, cell.get(start..start + length)?.to_vec()));
+    }
+    let spread = LEAST + (length - LEAST) % (PAGE - 4);
+    let local = if spread <= MOST { spread } else { LEAST };
+    let mut payload = cell.get(start..start + local)?.to_vec();
+    let mut next = cell.get(start + local..start + local + 4)?;
+    while payload.len() < length {
+        let number = u32::from_be_bytes(next.try_into().ok()?) as usize;
+        let page = pages.get(number.checked_sub(1)? * PAGE..number * PAGE)?;
+        let wanted = (length - payload.len()).min(PAGE - 4);
+        payload.extend_from_slice(&page[4..4 + wanted]);
+        next = &page[..4];
+    }
+    Some((id, payload))
+}
+
+/// A row of its columns, if its checksum is right.
+fn decoded(id: i64, payload: &[u8]) -> Option<Row> {
+    let (head, used) = varint(payload)?;
+    let head = payload.get(used..usize::try_from(head).ok()?)?;
+    let (mut types, mut at) = (head, used + head.len());
+    let mut values = Vec::new();
+    while !types.is_empty() {
+        let (kind, used) = varint(types)?;
+        types = &types[used..];
+        let mut bytes = |length: usize| -> Option<&[u8]> {
+            let range: Range<usize> = at..at.checked_add(length)?;
+            at = range.end;
+            payload.get(range)
+        };
+        let whole = |bytes: &[u8]| {
+            let sign = if bytes.first().is_some_and(|byte| *byte >= 0x80) { -1 } else { 0 };
+            bytes.iter().fold(sign, |number: i64, byte| (number << 8) | i64::from(*byte))
+        };
+        values.push(match kind {
+            0 => Value::Null,
+            1..=4 => Value::Integer(whole(bytes(kind as usize)?)),
+            5 => Value::Integer(whole(bytes(6)?)),
+            6 => Value::Integer(whole(bytes(8)?)),
+            8 | 9 => Value::Integer(kind - 8),
+            12.. if kind % 2 == 0 => Value::Blob(bytes(usize::try_from((kind - 12) / 2).ok()?)?.to_vec()),
+            13.. => Value::Text(str::from_utf8(bytes(usize::try_from((kind - 13) / 2).ok()?)?).ok()?.to_owned()),
+            _ => return None,
+        });
+    }
+    Row::of_values(id, values)
+}
+
+/// A variable-length number and how many bytes it has.
+fn varint(bytes: &[u8]) -> Option<(i64, usize)> {
+    let mut number: u64 = 0;
+    for (index, byte) in bytes.iter().take(9).enumerate() {
+        if index == 8 {
+            return Some((((number << 8) | u64::from(*byte)).cast_signed(), 9));
+        }
+        number = (number << 7) | u64::from(byte & 0x7F);
+        if *byte < 0x80 {
+            return Some((number.cast_signed(), index + 1));
+        }
+    }
+    None
+}
+
+fn write(rows: &HashMap<i64, Row>, fresh: &Path) -> rusqlite::Result<u64> {
+    let mut new = Connection::open(fresh)?;
+    let transaction = new.transaction()?;
+    let mut ids: Vec<&i64> = rows.keys().collect();
+    ids.sort_unstable();
+    for id in &ids {
+        writer::insert(&transaction, &rows[*id])?;
+    }
+    transaction.commit()?;
+    new.query_row("PRAGMA wal_checkpoint(TRUNCATE)", params![], |_| Ok(()))?;
+    Ok(ids.len() as u64)
+}
+
+/// Copies the damaged file and its log to names that are free, and takes the log away from the old one.
+fn keep(path: &Path) -> io::Result<PathBuf> {
     let name = |number: u32| beside(path, &format!(".damaged-{number}"));
-    let free = (1..).map(name).find(|name| !name.exists()).ok_or_else(|| io::Error::other("no free name"))?;
-    fs::rename(path, &free)?;
+    let free = (1..10_000).map(name).find(|name| !name.exists()).ok_or_else(|| io::Error::other("no free name"))?;
+    fs::copy(path, &free)?;
+    fs::File::open(&free)?.sync_all()?;
     for ending in ["-wal", "-shm"] {
         let log = beside(path, ending);
         if log.exists() {

@@ -100,12 +100,14 @@ fn run(mut connection: Connection, inbox: &Receiver<Command>) {
     while let Ok(first) = inbox.recv() {
         let commands: Vec<Command> = std::iter::once(first).chain(inbox.try_iter().take(SHARED - 1)).collect();
         let mut owed = Vec::with_capacity(commands.len());
-        let written =
-            if failure.is_none() { write(&mut connection, commands, &mut owed) } else { owe(commands, &mut owed) };
-        if let Err(error) = written {
+        if failure.is_some() {
+            owe(commands, &mut owed);
+        } else if let Err(error) = write(&mut connection, commands, &mut owed) {
             failure = Some(error.to_string());
         }
-        owed.into_iter().for_each(|owed| owed.pay(failure.as_deref()));
+        for owed in owed {
+            owed.pay(failure.as_deref());
+        }
     }
     // Nothing is lost if this fails: the log is read again.
     let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -135,18 +137,17 @@ fn write(connection: &mut Connection, commands: Vec<Command>, owed: &mut Vec<Owe
         transaction.commit()
     };
     let done = done();
-    owe(commands.collect(), owed)?;
+    owe(commands, owed);
     done
 }
 
 /// Nothing is written; everybody is told.
-fn owe(commands: Vec<Command>, owed: &mut Vec<Owed>) -> rusqlite::Result<()> {
+fn owe(commands: impl IntoIterator<Item = Command>, owed: &mut Vec<Owed>) {
     owed.extend(commands.into_iter().filter_map(|command| match command {
         Command::Begin(_, reply) => Some(Owed::Begun(reply, 0)),
         Command::End(_, _, reply) | Command::Flush(reply) => Some(Owed::Done(reply)),
         Command::Note(..) => None,
     }));
-    Ok(())
 }
 
 fn begin(connection: &Connection, attempt: Attempt) -> rusqlite::Result<i64> {
@@ -157,7 +158,7 @@ fn begin(connection: &Connection, attempt: Attempt) -> rusqlite::Result<i64> {
         id: next,
         key: attempt.key.0.to_vec(),
         protocol: attempt.protocol.to_owned(),
-        sent: attempt.sent as i64,
+        sent: attempt.sent.cast_signed(),
         request: attempt.body,
         latency: None,
         status: None,

@@ -81,11 +81,9 @@ pub fn completion(text: &str) -> Value {
 
 /// A whole reply as bytes.
 pub fn whole(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n", body.len());
-    for (name, value) in headers {
-        bytes += &format!("{name}: {value}\r\n");
-    }
-    [bytes.as_bytes(), b"\r\n", body].concat()
+    let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n{}\r\n", body.len(), headers.concat());
+    [head.as_bytes(), body].concat()
 }
 
 pub struct Server {

@@ -16,7 +16,7 @@ use apprentice_teacher::{
     Selector, Stop, Store, Tally, Usage,
     live::{self, Form, Price, Prices, Spent},
     run,
-    store::{Contents, OpenedStore},
+    store::{Contents, OpenedStore, Recovery},
     votes::Quorum,
 };
 use clap::Args as ClapArgs;
@@ -176,6 +176,40 @@ impl Default for LiveSettings {
     }
 }
 
+impl LiveSettings {
+    /// Refuses numbers that would make the job pointless.
+    fn check(&self) -> Result<()> {
+        let above_0 = [
+            ("--requests-per-minute", self.requests_per_minute),
+            ("--tokens-per-minute", self.tokens_per_minute),
+            ("--max-cost", self.max_cost),
+            ("--timeout", Some(self.timeout)),
+        ];
+        for (flag, value) in above_0 {
+            if let Some(value) = value.filter(|value| !(value.is_finite() && *value > 0.0)) {
+                bail!("{flag} {value}: expected a number above 0");
+            }
+        }
+        let counts = [
+            ("--samples", self.samples as usize),
+            ("--attempts", self.attempts as usize),
+            ("--concurrency", self.concurrency),
+            ("--max-tokens", self.max_tokens as usize),
+        ];
+        if let Some((flag, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            bail!("{flag} 0: expected at least 1");
+        }
+        if let Some(share) = self.quorum.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+            bail!("--quorum {share}: expected a share above 0 and at most 1, such as 0.5");
+        }
+        match self.temperature {
+            Some(t) if !(t.is_finite() && t >= 0.0) => bail!("--temperature {t}: expected a number of at least 0"),
+            Some(_) if self.server_temperature => bail!("--temperature with --server-temperature: choose one"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What a job came to.
 #[derive(Serialize)]
 struct Account {
@@ -187,13 +221,28 @@ struct Account {
     /// What that costs, if the model's price is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<f64>,
+    /// What was found when the store was opened.
+    #[serde(flatten)]
+    found: Found,
     /// What lies in the store now, from all runs.
     store: Contents,
     /// Sentences without an answer that can be used: refused, filtered, failed, or not asked.
     unanswered: usize,
+    /// Sentences with fewer answers than samples were asked for.
+    incomplete: usize,
     /// What became of the answers.
     #[serde(flatten)]
     report: Report,
+}
+
+/// What was found when a store was opened.
+#[derive(Serialize)]
+struct Found {
+    /// What was lost, if it was damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery: Option<Recovery>,
+    /// Requests of an interrupted run that the provider may ask for.
+    interrupted: u64,
 }
 
 /// Everything that a job needs, checked before anything is paid for.
@@ -211,8 +260,13 @@ struct Job<'a> {
 
 pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: Progress) -> Result<()> {
     let live = &settings.live;
+    live.check()?;
+    let to = WriteSettings::for_path(&settings.output, args.overwrite)?;
+    if let Some(path) = &args.export_transcripts {
+        files::check_output(path, args.overwrite)?;
+    }
     let model = live.model.clone().context("which model? pass --model NAME, as the provider has it")?;
-    let endpoint = endpoint(protocol, live)?;
+    let endpoint = endpoint(protocol, live, !args.dry_run && !args.reparse)?;
     let prompt = prompt(settings, progress)?;
     let prices = live.prices.as_deref().map_or_else(|| Ok(Prices::built_in()), Prices::read)?;
     let price = prices.of(&model);
@@ -223,29 +277,36 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     let count = check_input(&sentences)?;
     let job = Job { args, settings, live, model, prompt, price, sentences, count };
     let store_path = live.store.clone().unwrap_or_else(|| beside(&settings.output, "store"));
-    if args.dry_run {
-        return job.dry_run(&endpoint, &store_path);
+    if args.reparse && !store_path.exists() {
+        bail!("{}: there is no store to write from: name it with --store", store_path.display());
     }
-    let store = open_store(&store_path, progress)?;
-    let client = Live::new(endpoint, job.client_settings()?, store.clone())?;
+    if args.dry_run {
+        return job.dry_run(&endpoint, &store_path, progress);
+    }
+    let (store, found) = open_store(&store_path, progress)?;
+    let client = Live::new(endpoint, job.client_settings(), store.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let tally = if args.reparse { None } else { Some(runtime.block_on(job.ask(&client, progress))?) };
-    runtime.block_on(store.flush())?;
     let spent = client.spent();
     let cost = price.map(|price| price.of(spent.usage));
     if let Some(tally) = &tally {
         progress.note(summary(tally, &spent, cost));
-        if let Some(stop) = client.stopped() {
+        // Ctrl-C after the last answer changes nothing.
+        let total = job.count * live.samples as usize;
+        if let Some(stop) = client.stopped().filter(|_| tally.settled() < total) {
             bail!(
                 "{} of {} requests are answered and kept in {}; {stop}; --reparse writes what there is",
                 tally.settled() - tally.failed.count,
-                job.count * live.samples as usize,
+                total,
                 store_path.display()
             );
         }
     }
-    let written = job.write(&client, progress)?;
-    let account = Account { requests: tally, sent: spent, cost, store: store.contents()?, ..written };
+    runtime.block_on(store.flush())?;
+    let (report, unanswered, incomplete) = job.write(&client, &to, progress)?;
+    let contents = store.contents()?;
+    let account =
+        Account { requests: tally, sent: spent, cost, found, store: contents, unanswered, incomplete, report };
     output::write_file(
         &beside(&settings.output, "settings.toml"),
         args.overwrite,
@@ -256,13 +317,23 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
         args.overwrite,
         &serde_json::to_vec_pretty(&account)?,
     )?;
-    if args.json { output::print_json(&account) } else { print_report(&account.report) }?;
-    let failed = account.unanswered + account.report.failures.len();
+    if args.json {
+        output::print_json(&account)?;
+    } else {
+        print_report(&account.report)?;
+        if account.unanswered + account.incomplete > 0 {
+            output::print(format_args!(
+                "{} sentences have no answer, {} fewer answers than samples",
+                account.unanswered, account.incomplete
+            ))?;
+        }
+    }
+    let failed = account.unanswered + account.incomplete + account.report.failures.len();
     if failed > 0 && !args.skip_failed {
         let first = account.requests.as_ref().map(|tally| &tally.failed).filter(|failed| !failed.is_empty());
         let why = first.map(|failed| format!(" ({failed})")).unwrap_or_default();
         bail!(
-            "{failed} of {} sentences could not be annotated{why}; the others are written; --skip-failed makes that no error",
+            "{failed} of {} sentences could not be annotated as asked{why}; the others are written; --skip-failed makes that no error",
             job.count
         );
     }
@@ -289,15 +360,15 @@ fn check_input(sentences: &Sentences) -> Result<usize> {
     Ok(ids.len())
 }
 
-fn open_store(path: &Path, progress: Progress) -> Result<Arc<Store>> {
+fn open_store(path: &Path, progress: Progress) -> Result<(Arc<Store>, Found)> {
     let busy = || {
         progress.note(format_args!("{}: another process uses this store: waiting until it is done", path.display()));
         true
     };
     let OpenedStore { store, recovery, interrupted } = Store::open(path, &live::read, busy)?;
-    if let Some(lost) = recovery {
+    if let Some(lost) = &recovery {
         progress.note(format_args!(
-            "{}: damaged ({}): {} attempts saved, {} lost; the damaged file is kept as {}",
+            "{}: damaged ({}): {} attempts saved, at least {} lost; the damaged file is kept as {}",
             path.display(),
             lost.why,
             lost.saved,
@@ -312,11 +383,11 @@ fn open_store(path: &Path, progress: Progress) -> Result<Arc<Store>> {
             path.display()
         ));
     }
-    Ok(Arc::new(store))
+    Ok((Arc::new(store), Found { recovery, interrupted }))
 }
 
 /// The provider with its key, from flags and environment.
-fn endpoint(protocol: Protocol, live: &LiveSettings) -> Result<Endpoint> {
+fn endpoint(protocol: Protocol, live: &LiveSettings, sends: bool) -> Result<Endpoint> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let mut endpoint = Endpoint::new(protocol);
     let [key, url] = protocol.variables();
@@ -329,7 +400,7 @@ fn endpoint(protocol: Protocol, live: &LiveSettings) -> Result<Endpoint> {
         bail!("--api-key-env: the environment variable {name} is not set");
     }
     let is_default = endpoint.url == protocol.default_url();
-    if is_default && endpoint.key.is_none() {
+    if sends && is_default && endpoint.key.is_none() {
         bail!("no key: set {key} in the environment, or pass --base-url for a server that needs none");
     }
     // A key that was meant for one provider is not given to the other.
@@ -337,7 +408,7 @@ fn endpoint(protocol: Protocol, live: &LiveSettings) -> Result<Endpoint> {
         Protocol::OpenAi => "anthropic.com",
         Protocol::Anthropic => "openai.com",
     };
-    let host = endpoint.url.split("://").nth(1).unwrap_or_default().split(['/', ':', '?']).next().unwrap_or_default();
+    let host = endpoint.host()?;
     if named.is_none() && endpoint.key.is_some() && (host == foreign || host.ends_with(&format!(".{foreign}"))) {
         bail!("{key} would be sent to {host}: choose the provider that is there, or name its key with --api-key-env");
     }
@@ -406,21 +477,17 @@ fn prompt(settings: &Settings, progress: Progress) -> Result<Prompt> {
 }
 
 impl Job<'_> {
-    fn client_settings(&self) -> Result<live::Settings> {
+    fn client_settings(&self) -> live::Settings {
         let live = self.live;
-        let positive = |flag: &str, value: Option<f64>| match value {
-            Some(value) if !(value > 0.0 && value.is_finite()) => bail!("{flag} {value}: expected a number above 0"),
-            value => Ok(value),
-        };
         let mut settings = live::Settings::default();
         settings.limits.concurrency = live.concurrency;
-        settings.limits.requests_per_minute = positive("--requests-per-minute", live.requests_per_minute)?;
-        settings.limits.tokens_per_minute = positive("--tokens-per-minute", live.tokens_per_minute)?;
+        settings.limits.requests_per_minute = live.requests_per_minute;
+        settings.limits.tokens_per_minute = live.tokens_per_minute;
         settings.attempts = live.attempts;
         settings.form = live.form;
         settings.max_requests = live.max_requests;
-        settings.max_cost = positive("--max-cost", live.max_cost)?.zip(self.price);
-        Ok(settings)
+        settings.max_cost = live.max_cost.zip(self.price);
+        settings
     }
 
     /// The requests about one sentence.
@@ -448,7 +515,7 @@ impl Job<'_> {
             request.sample = sample;
             request
         };
-        Ok((0..live.samples.max(1)).map(sample).collect())
+        Ok((0..live.samples).map(sample).collect())
     }
 
     fn all_requests(&self) -> impl Iterator<Item = Result<Request>> {
@@ -460,20 +527,21 @@ impl Job<'_> {
 
     /// Asks for everything that the store does not have.
     async fn ask(&self, client: &Live, progress: Progress) -> Result<Tally> {
-        let total = self.count * self.live.samples.max(1) as usize;
+        let total = self.count * self.live.samples as usize;
         let bar = progress.bar(total, &format!("ask {}", self.model));
         let show = |tally: &Tally| show(&bar, tally, &client.spent(), self.price);
         let job = run(client, self.all_requests(), self.live.concurrency, show);
         let mut job = std::pin::pin!(job);
-        let mut interrupts = 0;
         let tally = loop {
             tokio::select! {
                 done = &mut job => break done,
-                pressed = tokio::signal::ctrl_c(), if interrupts == 0 => {
-                    interrupts += 1;
+                pressed = tokio::signal::ctrl_c() => {
                     pressed?;
+                    if client.stopped().is_some() {
+                        bail!("interrupted twice: what was in flight may be paid for and lost; run the same command again to go on");
+                    }
                     client.stop(Stop::Interrupted);
-                    bar.println("interrupted: waiting for what is in flight");
+                    bar.suspend(|| progress.note("interrupted: waiting for what is in flight; once more to give it up"));
                 }
             }
         };
@@ -481,8 +549,9 @@ impl Job<'_> {
         tally.map_err(|(_, error)| error)
     }
 
-    /// Writes what the store has, in the order of the input.
-    fn write(&self, client: &Live, progress: Progress) -> Result<Account> {
+    /// Writes what the store has, in the order of the input. Gives the account, how many sentences have no answer, and how
+    /// many have fewer than samples were asked for.
+    fn write(&self, client: &Live, to: &WriteSettings, progress: Progress) -> Result<(Report, usize, usize)> {
         let labels = if self.settings.labels.is_empty() {
             self.prompt.label_set().labels()
         } else {
@@ -491,24 +560,17 @@ impl Job<'_> {
         let mut annotator = Annotator::new(&labels);
         let quorum = self.live.quorum.map_or(Quorum::Majority, Quorum::AtLeast);
         let mut transcripts = match &self.args.export_transcripts {
-            Some(path) => Some((path, files::AtomicFile::create(path, self.args.overwrite)?)),
+            Some(path) => Some(files::AtomicFile::create(path, self.args.overwrite)?),
             None => None,
         };
-        let mut unanswered = 0;
-        let to = WriteSettings::for_path(&self.settings.output, self.args.overwrite)?;
+        let (mut unanswered, mut incomplete) = (0, 0);
         let bar = progress.bar(self.count, "annotate");
         to.write(&self.settings.output, |take| {
             for sentence in self.sentences.iter() {
                 bar.inc(1);
                 let sentence = sentence?;
-                let mut completions = Vec::new();
-                for request in self.requests(&sentence)? {
-                    let Some(response) = client.stored(&client.key(&request))? else { continue };
-                    if matches!(response.finish, Finish::Stop | Finish::Length) {
-                        completions.push(request.completed(response));
-                    }
-                }
-                if let Some((_, file)) = &mut transcripts {
+                let completions = self.completions(client, &sentence)?;
+                if let Some(file) = &mut transcripts {
                     export(file, &completions)?;
                 }
                 let annotated = match completions.as_slice() {
@@ -516,36 +578,49 @@ impl Job<'_> {
                         unanswered += 1;
                         None
                     }
-                    [only] if self.live.samples <= 1 => annotator.annotate(&sentence, only),
-                    several => annotator.annotate_votes(&sentence, several, quorum).map(|voted| voted.sentence),
+                    [(_, only)] if self.live.samples == 1 => annotator.annotate(&sentence, only),
+                    several => {
+                        incomplete += usize::from(several.len() < self.live.samples as usize);
+                        let several = several.iter().map(|(_, completion)| completion);
+                        annotator.annotate_votes(&sentence, several, quorum).map(|voted| voted.sentence)
+                    }
                 };
                 if let Some(annotated) = annotated {
                     take(Record::from(&annotated))?;
                 }
             }
+            if annotator.report().done == 0 {
+                bail!("no sentence has an answer that can be used: nothing was written");
+            }
             Ok(())
         })?;
         bar.finish_and_clear();
-        if let Some((_, file)) = transcripts {
+        if let Some(file) = transcripts {
             file.commit()?;
         }
-        Ok(Account {
-            requests: None,
-            sent: Spent::default(),
-            cost: None,
-            store: Contents::default(),
-            unanswered,
-            report: annotator.finish(),
-        })
+        Ok((annotator.finish(), unanswered, incomplete))
+    }
+
+    /// The answers to a sentence that the store has, each with the number of its sample.
+    fn completions(&self, client: &Live, sentence: &Sentence) -> Result<Vec<(u32, Completion)>> {
+        let mut completions = Vec::new();
+        for request in self.requests(sentence)? {
+            let response = client.stored(&client.key(&request))?;
+            if let Some(response) = response.filter(|r| matches!(r.finish, Finish::Stop | Finish::Length)) {
+                completions.push((request.sample, request.completed(response)));
+            }
+        }
+        Ok(completions)
     }
 
     /// Shows one prompt, and what the job would need.
-    fn dry_run(&self, endpoint: &Endpoint, store: &Path) -> Result<()> {
-        let stored = if store.exists() { Some(Store::open(store, &live::read, || true)?.store) } else { None };
+    fn dry_run(&self, endpoint: &Endpoint, store: &Path, progress: Progress) -> Result<()> {
+        let stored = if store.exists() { Some(open_store(store, progress)?.0) } else { None };
         let (mut first, mut asked, mut answered, mut tokens) = (None, 0_u64, 0_u64, 0_u64);
         for request in self.all_requests() {
             let request = request?;
-            let known = stored.as_ref().map(|store| store.answer(&live::key(endpoint, &request), |_| Some(())));
+            let known =
+                stored.as_ref().map(|store| store.answer(&live::key(endpoint, self.live.form, &request), |_| Some(())));
             if known.transpose()?.flatten().is_some() {
                 answered += 1;
                 continue;
@@ -582,11 +657,12 @@ impl Job<'_> {
     }
 }
 
-/// One completion a line; of several answers to one sentence, the later ones are under a strategy of their own.
-fn export(file: &mut impl Write, completions: &[Completion]) -> Result<()> {
-    for (sample, completion) in completions.iter().enumerate() {
+/// One completion a line; of several answers to one sentence, the later ones are under a strategy of their own, `cot#2`,
+/// because a transcript has one answer for each.
+fn export(file: &mut impl Write, completions: &[(u32, Completion)]) -> Result<()> {
+    for (sample, completion) in completions {
         let mut completion = completion.clone();
-        if sample > 0 {
+        if *sample > 0 {
             completion.strategy = format!("{}#{}", completion.strategy, sample + 1).into();
         }
         writeln!(file, "{}", serde_json::to_string(&completion)?)?;

@@ -110,6 +110,9 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         let protocol = protocol.map_err(|why: String| anyhow!("provider: {why}, or replay:FILE"))?;
         return live::annotate(args, &settings, protocol, progress);
     };
+    if args.dry_run || args.reparse || args.export_transcripts.is_some() {
+        bail!("--dry-run, --reparse and --export-transcripts are for live teachers: a replay costs nothing");
+    }
     let labels = if settings.labels.is_empty() { default_labels() } else { settings.labels.clone() };
     let sentences = inputs::unlabelled(&settings.input, &args.read, progress)?;
     let reader = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;

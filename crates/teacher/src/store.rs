@@ -17,6 +17,8 @@ mod writer;
 use std::{
     fmt,
     fs::{File, TryLockError},
+    io::Read,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -222,7 +224,8 @@ pub struct OpenedStore {
 
 /// What the file is, in SQLite's `application_id`: "appr".
 const APPLICATION: i64 = 0x6170_7072;
-const VERSION: i64 = 1;
+/// The version of the tables, four times over, so that a flipped bit makes none.
+const VERSION: i64 = 0x0101_0101;
 const SCHEMA: &str = "
     CREATE TABLE attempt (
         id INTEGER PRIMARY KEY,
@@ -260,7 +263,6 @@ impl Store {
         let mut recovery = None;
         let connection = match connect(path) {
             Ok(connection) => connection,
-            Err(Unsound::Foreign(why)) => return Err(StoreError::Foreign { path: path.to_owned(), why }),
             Err(Unsound::Failed(why)) => return Err(open(why)),
             Err(Unsound::Damaged(why)) if !salvage::looks_like_ours(path) => {
                 return Err(StoreError::Foreign { path: path.to_owned(), why });
@@ -483,32 +485,37 @@ fn checksum(fields: &[Option<&[u8]>]) -> [u8; 16] {
 
 /// Why a file cannot be used as it is.
 enum Unsound {
-    Foreign(String),
     Damaged(String),
     Failed(String),
 }
 
 impl fmt::Display for Unsound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Foreign(why) | Self::Damaged(why) | Self::Failed(why)) = self;
+        let (Self::Damaged(why) | Self::Failed(why)) = self;
         f.write_str(why)
     }
 }
 
 impl From<rusqlite::Error> for Unsound {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, PermissionDenied, ReadOnly,
+            SystemIoFailure,
+        };
         match error.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged(error.to_string()),
-            // A schema that cannot be read has no code of its own.
-            _ if error.to_string().contains("malformed") => Self::Damaged(error.to_string()),
-            _ => Self::Failed(error.to_string()),
+            Some(
+                CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | PermissionDenied | ReadOnly
+                | SystemIoFailure,
+            ) => Self::Failed(error.to_string()),
+            // A schema or a format that cannot be read has no code of its own.
+            _ => Self::Damaged(error.to_string()),
         }
     }
 }
 
 /// Opens a file for writing, makes the tables if it is new, and checks every page and every row.
 fn connect(path: &Path) -> Result<Connection, Unsound> {
+    check_header(path)?;
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(10))?;
     let get = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
@@ -522,21 +529,14 @@ fn connect(path: &Path) -> Result<Connection, Unsound> {
     }
     let (application, version) = (get("application_id")?, get("user_version")?);
     if application != APPLICATION {
-        let is_ours = connection.prepare("SELECT key, sum, request, latency_ms FROM attempt LIMIT 1").is_ok();
-        let why = format!("its application id is {application:#x}, expected {APPLICATION:#x}");
-        return Err(if is_ours {
-            Unsound::Damaged(why)
-        } else {
-            Unsound::Foreign("another program's database".into())
-        });
+        return Err(Unsound::Damaged(format!("its application id is {application:#x}, expected {APPLICATION:#x}")));
     }
-    if version > VERSION && version < 1000 {
-        return Err(Unsound::Failed(format!(
-            "made by a newer version of this program (its format is {version}, expected at most {VERSION})"
-        )));
+    if version > VERSION && version % VERSION == 0 {
+        let found = version / VERSION;
+        return Err(Unsound::Failed(format!("made by a newer version of this program (its format is {found})")));
     }
     if version != VERSION {
-        return Err(Unsound::Damaged(format!("its format is {version}, expected {VERSION}")));
+        return Err(Unsound::Damaged(format!("its format is {version:#x}, expected {VERSION:#x}")));
     }
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
@@ -555,6 +555,27 @@ fn connect(path: &Path) -> Result<Connection, Unsound> {
     drop(rows);
     drop(statement);
     Ok(connection)
+}
+
+/// Checks what in the header of a file is the same in every store: SQLite takes some damage there for a file that may only
+/// be read, or that a later version of it has made.
+fn check_header(path: &Path) -> Result<(), Unsound> {
+    const CONSTANT: [(Range<usize>, &[u8]); 3] = [
+        (0..16, b"SQLite format 3\0"),
+        (16..18, &[0x10, 0]),
+        // Read and written as WAL, nothing reserved, the fractions of payload.
+        (18..24, &[2, 2, 0, 64, 32, 32]),
+    ];
+    let mut header = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(100).read_to_end(&mut header));
+    // What is new, or cannot be read, is SQLite's affair.
+    if read.is_err() || header.is_empty() {
+        return Ok(());
+    }
+    match CONSTANT.into_iter().find(|(range, bytes)| header.get(range.clone()) != Some(*bytes)) {
+        Some((range, _)) => Err(Unsound::Damaged(format!("its header differs at byte {}", range.start))),
+        None => Ok(()),
+    }
 }
 
 fn reader(path: &Path) -> rusqlite::Result<Connection> {

@@ -1,8 +1,8 @@
 //! Live teachers: clients for OpenAI-compatible and Anthropic endpoints that retry, keep to limits, and write every
 //! attempt into a [`Store`] before they look at it.
 //!
-//! One attempt is: wait for a place ([`governor`]), write into the store that the request is about to be sent, send it
-//! ([`http`]), write down what came back, read it ([`wire`]), decide ([`verdict`]).
+//! One attempt is: wait for a place (`governor`), write into the store that the request is about to be sent, send it
+//! (`http`), write down what came back, read it (`wire`), decide (`verdict`).
 
 mod governor;
 mod http;

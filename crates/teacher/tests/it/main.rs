@@ -1,5 +1,7 @@
 //! What the crate promises, seen from outside.
 
+#![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
+
 mod align;
 mod annotate;
 mod attacks;

@@ -142,6 +142,19 @@ fn truncated_stores_are_found_and_the_rest_is_saved() {
     println!("cut off by 1 to 512 bytes (steps of {step}): at worst {worst} of {ANSWERS} answers saved");
 }
 
+/// A process that ends at once leaves an empty file, or one with a header alone.
+#[test]
+fn a_store_that_was_only_begun_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    write(&path, b"");
+    assert!(open(&path).unwrap().recovery.is_none());
+    fs::remove_file(&path).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
+    assert!(fs::metadata(&path).unwrap().len() > 0);
+    assert!(open(&path).unwrap().recovery.is_none());
+}
+
 #[test]
 fn what_is_no_store_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();

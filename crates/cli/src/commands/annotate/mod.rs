@@ -1,6 +1,7 @@
 //! `annotate`: sentences in, distilled data out.
 
 mod live;
+mod provider;
 
 use std::{
     path::{Path, PathBuf},
@@ -77,7 +78,7 @@ struct Flags {
     #[arg(short, long)]
     output: Option<PathBuf>,
     #[command(flatten)]
-    live: live::LiveFlags,
+    live: provider::LiveFlags,
 }
 
 /// The settings of one annotation, as written beside its output.
@@ -92,7 +93,7 @@ struct Settings {
     labels: Vec<Arc<str>>,
     output: PathBuf,
     #[serde(default)]
-    live: live::LiveSettings,
+    live: provider::LiveSettings,
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {

@@ -1,0 +1,247 @@
+//! The settings of a live teacher, and the provider that they and the environment name.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use apprentice_teacher::{Endpoint, Protocol, live::Form};
+use clap::Args as ClapArgs;
+use serde::{Deserialize, Serialize};
+
+/// How a live teacher is asked.
+#[derive(ClapArgs, Serialize)]
+#[command(next_help_heading = "Live teacher")]
+#[serde(rename_all = "kebab-case")]
+pub struct LiveFlags {
+    /// The model's name, as the provider has it
+    #[arg(long)]
+    model: Option<String>,
+    /// Where the provider is found [default: `OPENAI_BASE_URL` or `ANTHROPIC_BASE_URL`, else the provider itself]
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// The environment variable that holds the key [default: `OPENAI_API_KEY` or `ANTHROPIC_API_KEY`]
+    #[arg(long, value_name = "NAME")]
+    api_key_env: Option<String>,
+    /// A further header, `name: value`; `${NAME}` in the value stands for an environment variable
+    #[arg(long = "header", value_name = "HEADER")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<String>,
+    /// Where every request and every answer is kept [default: the output with `.store` behind it]
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// The entity types with their definitions: conll2003, wnut17 or a TOML file [default: conll2003]
+    #[arg(long, value_name = "NAME|FILE")]
+    label_set: Option<String>,
+    /// Which examples a prompt shows besides those of the label set: fixed (none), random:N, nearest:N [default: fixed]
+    #[arg(long, value_name = "HOW")]
+    examples: Option<String>,
+    /// The labelled sentences that these examples come from
+    #[arg(long, value_name = "FILE")]
+    pool: Option<PathBuf>,
+    /// Decides which examples random:N draws [default: 1]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How often each sentence is asked; entities are kept on which the answers agree [default: 1]
+    #[arg(long, value_name = "N")]
+    samples: Option<u32>,
+    /// The share of the answers that must have an entity [default: more than half]
+    #[arg(long, value_name = "SHARE")]
+    quorum: Option<f64>,
+    /// The sampling temperature [default: 0, or with several samples the server's own]
+    #[arg(long, value_name = "T")]
+    temperature: Option<f64>,
+    /// Leave the temperature to the server, for models that take no other
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    server_temperature: bool,
+    /// The most tokens of an answer [default: 2048]
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u32>,
+    /// A further field of the request, such as `seed=1` or `reasoning_effort="low"`; the value is JSON
+    #[arg(long = "parameter", value_name = "NAME=JSON")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parameters: Vec<String>,
+    /// How the form of answers is held: by schema, json or text; found out if not given, and text for `cot`
+    #[arg(long, value_parser = ["schema", "json", "text"])]
+    form: Option<String>,
+    /// The most requests in flight [default: 32]
+    #[arg(long, value_name = "N")]
+    concurrency: Option<usize>,
+    /// The most requests per minute
+    #[arg(long, value_name = "N")]
+    requests_per_minute: Option<f64>,
+    /// The most tokens per minute, of prompts and answers
+    #[arg(long, value_name = "N")]
+    tokens_per_minute: Option<f64>,
+    /// How often a request is sent at most, if it fails [default: 6]
+    #[arg(long, value_name = "N")]
+    attempts: Option<u32>,
+    /// The seconds that a request may take [default: 120]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+    /// Send no more requests once this much was spent, in the currency of the prices
+    #[arg(long, value_name = "AMOUNT")]
+    max_cost: Option<f64>,
+    /// Send no more than so many requests, failed ones included
+    #[arg(long, value_name = "N")]
+    max_requests: Option<u64>,
+    /// A TOML file with the prices of models per million tokens: `[MODEL]`, `input = …`, `output = …`
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+}
+
+/// The same, resolved.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LiveSettings {
+    pub model: Option<Arc<str>>,
+    pub base_url: Option<String>,
+    pub api_key_env: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
+    pub store: Option<PathBuf>,
+    pub label_set: String,
+    pub examples: String,
+    pub pool: Option<PathBuf>,
+    pub seed: u64,
+    pub samples: u32,
+    pub quorum: Option<f64>,
+    pub temperature: Option<f64>,
+    pub server_temperature: bool,
+    pub max_tokens: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<String>,
+    pub form: Option<Form>,
+    pub concurrency: usize,
+    pub requests_per_minute: Option<f64>,
+    pub tokens_per_minute: Option<f64>,
+    pub attempts: u32,
+    pub timeout: f64,
+    pub max_cost: Option<f64>,
+    pub max_requests: Option<u64>,
+    pub prices: Option<PathBuf>,
+}
+
+impl Default for LiveSettings {
+    fn default() -> Self {
+        Self {
+            model: None,
+            base_url: None,
+            api_key_env: None,
+            headers: Vec::new(),
+            store: None,
+            label_set: "conll2003".to_owned(),
+            examples: "fixed".to_owned(),
+            pool: None,
+            seed: 1,
+            samples: 1,
+            quorum: None,
+            temperature: None,
+            server_temperature: false,
+            max_tokens: 2048,
+            parameters: Vec::new(),
+            form: None,
+            concurrency: 32,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            attempts: 6,
+            timeout: 120.0,
+            max_cost: None,
+            max_requests: None,
+            prices: None,
+        }
+    }
+}
+
+impl LiveSettings {
+    /// Refuses numbers that would make the job pointless.
+    pub fn check(&self) -> Result<()> {
+        let above_0 = [
+            ("--requests-per-minute", self.requests_per_minute),
+            ("--tokens-per-minute", self.tokens_per_minute),
+            ("--max-cost", self.max_cost),
+            ("--timeout", Some(self.timeout)),
+        ];
+        for (flag, value) in above_0 {
+            if let Some(value) = value.filter(|value| !(value.is_finite() && *value > 0.0)) {
+                bail!("{flag} {value}: expected a number above 0");
+            }
+        }
+        let counts = [
+            ("--samples", self.samples as usize),
+            ("--attempts", self.attempts as usize),
+            ("--concurrency", self.concurrency),
+            ("--max-tokens", self.max_tokens as usize),
+        ];
+        if let Some((flag, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            bail!("{flag} 0: expected at least 1");
+        }
+        if let Some(share) = self.quorum.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+            bail!("--quorum {share}: expected a share above 0 and at most 1, such as 0.5");
+        }
+        match self.temperature {
+            Some(t) if !(t.is_finite() && t >= 0.0) => bail!("--temperature {t}: expected a number of at least 0"),
+            Some(_) if self.server_temperature => bail!("--temperature with --server-temperature: choose one"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The provider with its key, from flags and environment.
+pub fn endpoint(protocol: Protocol, live: &LiveSettings, sends: bool) -> Result<Endpoint> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let mut endpoint = Endpoint::new(protocol);
+    let [key, url] = protocol.variables();
+    if let Some(url) = live.base_url.clone().or_else(|| variable(url)) {
+        endpoint.url = url;
+    }
+    let named = live.api_key_env.as_deref();
+    endpoint.key = variable(named.unwrap_or(key)).map(|key| key.trim().to_owned());
+    if let (Some(name), None) = (named, &endpoint.key) {
+        bail!("--api-key-env: the environment variable {name} is not set");
+    }
+    let is_default = endpoint.url == protocol.default_url();
+    if sends && is_default && endpoint.key.is_none() {
+        bail!("no key: set {key} in the environment, or pass --base-url for a server that needs none");
+    }
+    // A key that was meant for one provider is not given to the other.
+    let foreign = match protocol {
+        Protocol::OpenAi => "anthropic.com",
+        Protocol::Anthropic => "openai.com",
+    };
+    let host = endpoint.host()?;
+    if named.is_none() && endpoint.key.is_some() && (host == foreign || host.ends_with(&format!(".{foreign}"))) {
+        bail!("{key} would be sent to {host}: choose the provider that is there, or name its key with --api-key-env");
+    }
+    if protocol == Protocol::OpenAi {
+        for (name, header) in [("OPENAI_ORG_ID", "openai-organization"), ("OPENAI_PROJECT_ID", "openai-project")] {
+            endpoint.headers.extend(variable(name).map(|value| (header.to_owned(), value)));
+        }
+    }
+    for header in &live.headers {
+        let Some((name, value)) = header.split_once(':') else { bail!("--header `{header}`: expected `name: value`") };
+        let (name, value) = (name.trim().to_lowercase(), value.trim());
+        if matches!(&*name, "authorization" | "x-api-key" | "api-key") && !value.contains("${") {
+            bail!(
+                "--header {name}: keys stay out of commands and settings: write ${{NAME}} for an environment variable"
+            );
+        }
+        endpoint.headers.push((name, expanded(value)?));
+    }
+    endpoint.timeout = Duration::try_from_secs_f64(live.timeout)
+        .ok()
+        .filter(|timeout| !timeout.is_zero())
+        .with_context(|| format!("--timeout {}: expected a number of seconds above 0", live.timeout))?;
+    Ok(endpoint)
+}
+
+/// The text with the values of environment variables for `${NAME}`.
+fn expanded(text: &str) -> Result<String> {
+    let mut parts = text.split("${");
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let Some((name, rest)) = part.split_once('}') else { bail!("--header: `${{` without `}}`") };
+        whole += &std::env::var(name).with_context(|| format!("--header: the environment variable {name}"))?;
+        whole += rest;
+    }
+    Ok(whole)
+}

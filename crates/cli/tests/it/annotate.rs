@@ -254,3 +254,25 @@ fn a_dry_run_sends_nothing_and_samples_vote() {
     let columns = std::fs::read_to_string(at.join("out.conll")).unwrap();
     assert_eq!((server.count(), columns.matches("Ann B-PER").count()), (30, 10));
 }
+
+#[test]
+fn human_labels_give_a_quality_sheet() {
+    let server = Server::start(model);
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    input(&directory, 2);
+    // Of two persons the model finds one each, and in the second sentence it is no person.
+    let ids = "# id = in-00001\nAnn B-PER\nwrote O\n0 O\nletters B-PER\n. O\n\n# id = in-00002\nAnn B-ORG\nwrote O\n1 O\nletters O\n. O\n";
+    write(&directory, "gold.conll", ids);
+    let output = run(at, &server, &["--gold", "gold.conll", "--json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let sheet: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counts = &sheet["quality"]["systems"][0]["runs"][0]["scores"]["micro"];
+    assert_eq!((&counts["gold"], &counts["predicted"], &counts["true_positive"]), (&3.into(), &2.into(), &1.into()));
+    let written: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(at.join("out.conll.report.json")).unwrap()).unwrap();
+    assert_eq!(written["quality"], sheet["quality"]);
+    write(&directory, "gold.conll", &ids.replace("letters B-PER", "mails B-PER"));
+    let error = said(&run(at, &server, &["--gold", "gold.conll"]));
+    assert!(error.contains("sentence in-00001 has other tokens in out.conll than in gold.conll"), "{error}");
+}

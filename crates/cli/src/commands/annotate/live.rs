@@ -22,7 +22,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::{
-    Args, Settings, print_report,
+    Args, Settings, finish, print_report,
     provider::{LiveSettings, endpoint},
 };
 use crate::{
@@ -134,14 +134,7 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
         args.overwrite,
         toml::to_string_pretty(settings)?.as_bytes(),
     )?;
-    output::write_file(
-        &beside(&settings.output, "report.json"),
-        args.overwrite,
-        &serde_json::to_vec_pretty(&account)?,
-    )?;
-    if args.json {
-        output::print_json(&account)?;
-    } else {
+    finish(args, settings, &account, progress, || {
         print_report(&account.report)?;
         if account.unanswered + account.incomplete > 0 {
             output::print(format_args!(
@@ -149,7 +142,8 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
                 account.unanswered, account.incomplete
             ))?;
         }
-    }
+        Ok(())
+    })?;
     let failed = account.unanswered + account.incomplete + account.report.failures.len();
     if failed > 0 && !args.skip_failed {
         let first = account.requests.as_ref().map(|tally| &tally.failed).filter(|failed| !failed.is_empty());

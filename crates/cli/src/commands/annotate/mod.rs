@@ -18,6 +18,7 @@ use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    commands::score,
     inputs::{self, ReadFlags},
     output,
     progress::Progress,
@@ -47,6 +48,9 @@ pub struct Args {
     /// Also write the answers as recorded completions, for --provider replay:FILE.
     #[arg(long, value_name = "FILE")]
     export_transcripts: Option<PathBuf>,
+    /// Human labels of the same sentences: the account ends with how good the teacher is.
+    #[arg(long, value_name = "FILE")]
+    gold: Option<PathBuf>,
     #[command(flatten)]
     read: ReadFlags,
     /// Replace an output that exists.
@@ -129,8 +133,35 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     conll::write(&mut columns, &sentences)?;
     output::write_file(&settings.output, args.overwrite, &columns)?;
     output::write_file(&settings_path, args.overwrite, toml::to_string_pretty(&settings)?.as_bytes())?;
-    output::write_file(&report_path, args.overwrite, &serde_json::to_vec_pretty(&report)?)?;
-    if args.json { output::print_json(&report) } else { print_report(&report) }
+    finish(args, &settings, &report, progress, || print_report(&report))
+}
+
+/// Writes the account, with the teacher's quality where there are human labels, and prints it.
+fn finish(
+    args: &Args,
+    settings: &Settings,
+    account: &impl Serialize,
+    progress: Progress,
+    print: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    #[derive(Serialize)]
+    struct Sheet<'a, A> {
+        #[serde(flatten)]
+        account: &'a A,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        quality: Option<serde_json::Value>,
+    }
+    let gold = args.gold.as_deref();
+    let quality = gold.map(|gold| score::quality(gold, &settings.output, &args.read, progress)).transpose()?;
+    let (json, page) = quality.map_or((None, None), |quality| (Some(quality.json), Some(quality.page)));
+    let sheet = Sheet { account, quality: json };
+    let path = live::beside(&settings.output, "report.json");
+    output::write_file(&path, args.overwrite, &serde_json::to_vec_pretty(&sheet)?)?;
+    if args.json {
+        return output::print_json(&sheet);
+    }
+    print()?;
+    page.map_or(Ok(()), |page| page.print())
 }
 
 /// The strategy that was asked for, or the only one in the transcript.

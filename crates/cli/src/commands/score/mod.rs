@@ -5,15 +5,18 @@ mod details;
 mod files;
 mod tables;
 
-use std::path::PathBuf;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use apprentice_core::{
-    Scheme,
-    corpus::Column,
+    Corpus, Scheme, Sentence,
+    corpus::{Column, ReadOptions, Source},
     metrics::{
         breakdown::Surfaces,
-        report::{Draw, Report, Settings},
+        report::{Draw, Gold, Predicted, Report, Settings},
     },
 };
 use clap::{Args as ClapArgs, ValueEnum};
@@ -154,6 +157,45 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     std::mem::forget(report);
     std::mem::forget(files);
     Ok(())
+}
+
+/// How good a teacher is.
+pub struct Quality {
+    /// The whole report.
+    pub json: serde_json::Value,
+    /// The same for people.
+    pub page: Page,
+}
+
+/// Scores what a teacher has labelled against human labels of the same sentences, found by id. A sentence that it has not
+/// labelled counts as one without entities.
+pub fn quality(gold: &Path, annotated: &Path, read: &ReadFlags, progress: Progress) -> Result<Quality> {
+    const MISTAKES: usize = 3;
+    let human = inputs::sentences(gold, read, progress)?;
+    let teacher = Corpus::read(&Source::of(annotated), &ReadOptions::default())?.sentences;
+    let by_id: HashMap<&str, &Sentence> = teacher.iter().map(|sentence| (sentence.id(), sentence)).collect();
+    let (gold, annotated) = (gold.display(), annotated.display());
+    let mut entities = Vec::with_capacity(human.len());
+    for sentence in &human {
+        entities.push(match by_id.get(sentence.id()) {
+            Some(same) if same.words().eq(sentence.words()) => same.entities().to_vec(),
+            Some(_) => bail!("sentence {} has other tokens in {annotated} than in {gold}", sentence.id()),
+            None => Vec::new(),
+        });
+    }
+    if !human.iter().any(|sentence| by_id.contains_key(sentence.id())) {
+        bail!("--gold: no sentence of {gold} is in {annotated}: expected the same ids");
+    }
+    let mut settings = Settings::default();
+    (settings.details, settings.mistakes) = (true, MISTAKES);
+    let gold = Gold::from(human);
+    let predicted = [Predicted { system: "teacher".to_owned(), run: annotated.to_string(), entities }];
+    let report = Report::of(&gold, &predicted, None, &settings)?;
+    let mut page = Page::new(false);
+    for run in report.systems.iter().flat_map(|system| &system.runs) {
+        tables::run(&mut page, &report, run);
+    }
+    Ok(Quality { json: serde_json::to_value(&report)?, page })
 }
 
 fn print(args: &Args, files: &Files, report: &Report<'_>) -> Result<()> {

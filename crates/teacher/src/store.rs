@@ -614,13 +614,18 @@ fn settle(connection: &Connection, reread: &Reread) -> rusqlite::Result<u64> {
 /// Locks the file beside the store.
 fn lock(path: &Path, busy: impl FnOnce() -> bool) -> Result<File, StoreError> {
     let open = |error: std::io::Error| StoreError::Open { path: path.to_owned(), why: error.to_string() };
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = File::options().create(true).append(true).open(PathBuf::from(name)).map_err(open)?;
+    let file = File::options().create(true).append(true).open(beside(path, ".lock")).map_err(open)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) if busy() => file.lock().map_err(open).map(|()| file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Busy { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(open(error)),
     }
+}
+
+/// The path with an ending behind it.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }

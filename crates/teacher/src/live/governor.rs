@@ -6,7 +6,7 @@
 //! for load, and from then on grows by one a round.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -119,8 +119,7 @@ impl Governor {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No code panics under the lock, and the numbers hold in any case.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        super::lock(&self.state)
     }
 
     /// Waits until a request of about so many tokens may be sent.

@@ -44,9 +44,7 @@ impl Endpoint {
         let url = protocol.default_url().to_owned();
         Self { protocol, url, key: None, headers: Vec::new(), timeout: Duration::from_mins(2) }
     }
-}
 
-impl Endpoint {
     /// The host that requests go to, in lower case and without a dot at its end.
     ///
     /// # Errors

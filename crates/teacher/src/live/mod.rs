@@ -201,7 +201,7 @@ impl Live {
     /// # Errors
     /// [`ClientError::Stopped`] if the store cannot be read.
     pub fn stored(&self, key: &Key) -> Result<Option<Response>, ClientError> {
-        let response = |stored: &Stored| wire::read(stored.protocol.parse().ok()?, &stored.body).ok();
+        let response = |stored: &Stored| wire::read(stored.protocol.parse().ok()?, &stored.body).0.ok();
         self.store.answer(key, response).map_err(|error| self.broken(&error))
     }
 
@@ -266,9 +266,8 @@ impl Live {
                 return Ok(self.unreached(error));
             }
         };
-        let read = wire::read(self.endpoint.protocol, &reply.body);
         // What is no answer may have been paid for all the same. Who does not say what it cost is taken at an estimate.
-        let said = wire::usage(self.endpoint.protocol, &reply.body);
+        let (read, said) = wire::read(self.endpoint.protocol, &reply.body);
         let estimated = || Usage { input: prompt_tokens, cached: 0, output: expected };
         let usage = said.or_else(|| read.is_ok().then(estimated));
         let client = Known {
@@ -393,7 +392,7 @@ pub fn key(endpoint: &Endpoint, form: Option<Form>, request: &Request) -> Key {
 /// What a stored reply says, for [`Store::open`]: pure, so that it can be read again at any time.
 #[must_use]
 pub fn read(protocol: &str, status: u16, body: &[u8]) -> (Outcome, Option<Usage>) {
-    match protocol.parse().map(|protocol| wire::read(protocol, body)) {
+    match protocol.parse().map(|protocol| wire::read(protocol, body).0) {
         Ok(Ok(response)) if (200..300).contains(&status) => (Outcome::of(response.finish), response.usage),
         _ => (Outcome::Failed, None),
     }

@@ -196,37 +196,38 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-/// What a reply cost, whatever else it says.
-pub(super) fn usage(protocol: Protocol, body: &[u8]) -> Option<Usage> {
-    let usage = &json(body).ok()?["usage"];
-    let count = |name: &str| count(&usage[name]);
-    usage.is_object().then(|| match protocol {
-        Protocol::OpenAi => Usage {
-            input: count("prompt_tokens"),
-            cached: self::count(&usage["prompt_tokens_details"]["cached_tokens"]),
-            output: count("completion_tokens"),
-        },
-        Protocol::Anthropic => {
-            let cached = count("cache_read_input_tokens");
-            let input = count("input_tokens") + count("cache_creation_input_tokens") + cached;
-            Usage { input, cached, output: count("output_tokens") }
-        }
-    })
-}
-
-/// Reads a body: an answer, or why it is none.
-pub(super) fn read(protocol: Protocol, body: &[u8]) -> Result<Response, NoAnswer> {
-    let value = json(body).map_err(NoAnswer::Unreadable)?;
+/// Reads a body: an answer, or why it is none; and what it cost, which it may say in both cases.
+pub(super) fn read(protocol: Protocol, body: &[u8]) -> (Result<Response, NoAnswer>, Option<Usage>) {
+    let value = match json(body) {
+        Ok(value) => value,
+        Err(why) => return (Err(NoAnswer::Unreadable(why)), None),
+    };
+    let usage = usage(protocol, &value["usage"]);
     if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
-        return Err(provider_error(error));
+        return (Err(provider_error(error)), usage);
     }
     let response = match protocol {
         Protocol::OpenAi => open_ai(&value),
         Protocol::Anthropic => anthropic(&value),
     };
-    response
-        .map(|response| Response { usage: usage(protocol, body), ..response })
-        .map_err(|why| NoAnswer::Unreadable(format!("{why}: {}", excerpt(body))))
+    let response = response.map(|response| Response { usage, ..response });
+    (response.map_err(|why| NoAnswer::Unreadable(format!("{why}: {}", excerpt(body)))), usage)
+}
+
+fn usage(protocol: Protocol, usage: &Value) -> Option<Usage> {
+    let tokens = |name: &str| count(&usage[name]);
+    usage.is_object().then(|| match protocol {
+        Protocol::OpenAi => Usage {
+            input: tokens("prompt_tokens"),
+            cached: count(&usage["prompt_tokens_details"]["cached_tokens"]),
+            output: tokens("completion_tokens"),
+        },
+        Protocol::Anthropic => {
+            let cached = tokens("cache_read_input_tokens");
+            let input = tokens("input_tokens") + tokens("cache_creation_input_tokens") + cached;
+            Usage { input, cached, output: tokens("output_tokens") }
+        }
+    })
 }
 
 fn json(body: &[u8]) -> Result<Value, String> {
@@ -339,6 +340,10 @@ pub(super) fn excerpt(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(protocol: Protocol, body: &[u8]) -> Result<Response, NoAnswer> {
+        super::read(protocol, body).0
+    }
     use crate::Message;
 
     fn request() -> Request {

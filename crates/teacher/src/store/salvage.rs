@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    ffi::OsString,
     fs,
     io::{self, Read},
     ops::Range,
@@ -16,7 +15,7 @@ use std::{
 use rusqlite::{Connection, params, types::Value};
 use serde::Serialize;
 
-use super::{APPLICATION, Row, connect, writer};
+use super::{APPLICATION, Row, beside, connect, writer};
 
 /// SQLite's default.
 const PAGE: usize = 4096;
@@ -207,10 +206,4 @@ fn keep(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(free)
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(path.as_os_str());
-    name.push(ending);
-    PathBuf::from(name)
 }

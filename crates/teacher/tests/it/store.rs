@@ -13,6 +13,7 @@ use apprentice_teacher::{
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
 
 fn reread(_: &str, _: u16, _: &[u8]) -> (Outcome, Option<Usage>) {
     (Outcome::Answered, None)
@@ -35,9 +36,11 @@ fn body(number: u32) -> Vec<u8> {
     format!("answer {number} {}", "x".repeat(number as usize * 7919 % 1500)).into_bytes()
 }
 
-/// A store of so many answers.
-fn filled(path: &Path, answers: u32) {
-    let store = open(path).unwrap().store;
+/// A folder, and the bytes of a store of so many answers.
+fn filled(answers: u32) -> (TempDir, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whole");
+    let store = open(&path).unwrap().store;
     for number in 0..answers {
         let key = Key::of(&number);
         let attempt = Attempt { key, protocol: "openai", body: format!("question {number}"), sent: 1 };
@@ -47,6 +50,9 @@ fn filled(path: &Path, answers: u32) {
         store.note(id, Outcome::Answered, None);
     }
     wait(store.flush()).unwrap();
+    drop(store);
+    let whole = fs::read(path).unwrap();
+    (folder, whole)
 }
 
 /// Opens a damaged copy; gives how many answers are still there. None may be wrong.
@@ -86,9 +92,7 @@ fn trials(sample: usize, campaign: usize) -> usize {
 #[test]
 fn flipped_bytes_are_found_and_the_rest_is_saved() {
     const ANSWERS: u32 = 300;
-    let folder = tempfile::tempdir().unwrap();
-    filled(&folder.path().join("whole"), ANSWERS);
-    let whole = fs::read(folder.path().join("whole")).unwrap();
+    let (folder, whole) = filled(ANSWERS);
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let (mut repaired, mut saved, mut worst) = (0, 0, ANSWERS as usize);
     let trials = trials(25, 500);
@@ -114,9 +118,7 @@ fn flipped_bytes_are_found_and_the_rest_is_saved() {
 #[test]
 fn a_broken_tree_still_has_its_leaves() {
     const ANSWERS: u32 = 300;
-    let folder = tempfile::tempdir().unwrap();
-    filled(&folder.path().join("whole"), ANSWERS);
-    let whole = fs::read(folder.path().join("whole")).unwrap();
+    let (folder, whole) = filled(ANSWERS);
     for page in 1..6 {
         let mut bytes = whole.clone();
         bytes[page * 4096] ^= 0x08;
@@ -128,9 +130,7 @@ fn a_broken_tree_still_has_its_leaves() {
 #[test]
 fn truncated_stores_are_found_and_the_rest_is_saved() {
     const ANSWERS: u32 = 300;
-    let folder = tempfile::tempdir().unwrap();
-    filled(&folder.path().join("whole"), ANSWERS);
-    let whole = fs::read(folder.path().join("whole")).unwrap();
+    let (folder, whole) = filled(ANSWERS);
     let step = if trials(0, 1) == 1 { 1 } else { 73 };
     let mut worst = ANSWERS as usize;
     for cut in (1..=512).step_by(step) {

@@ -11,8 +11,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use apprentice_core::{Sentence, corpus::Record, files};
 use apprentice_teacher::{
-    Annotator, Completion, Endpoint, ExamplePool, Examples, Finish, LabelSet, Live, Prompt, Protocol, Report, Request,
-    Selector, Stop, Store, Tally, Usage,
+    Annotator, Completion, Endpoint, ExamplePool, Examples, Finish, LabelSet, Live, Parameters, Prompt, Protocol,
+    Report, Request, Selector, Stop, Store, Tally, Usage,
     live::{self, Form, Price, Prices, Spent},
     run,
     store::{Contents, OpenedStore, Recovery},
@@ -74,6 +74,8 @@ struct Job<'a> {
     live: &'a LiveSettings,
     model: Arc<str>,
     prompt: Prompt,
+    parameters: Parameters,
+    schema: Option<Arc<serde_json::Value>>,
     price: Option<Price>,
     sentences: Sentences,
     /// How many there are.
@@ -97,7 +99,11 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     }
     let sentences = Sentences::open(&settings.input, args.read.options(false))?;
     let count = check_input(&sentences)?;
-    let job = Job { args, settings, live, model, prompt, price, sentences, count };
+    let parameters = live.parameters()?;
+    // Reasoning in prose needs no schema, unless one is asked for.
+    let is_formed = live.form.map_or(!prompt.reasons(), |form| form != Form::Text);
+    let schema = is_formed.then(|| Arc::new(prompt.schema()));
+    let job = Job { args, settings, live, model, prompt, parameters, schema, price, sentences, count };
     let store_path = live.store.clone().unwrap_or_else(|| beside(&settings.output, "store"));
     if args.reparse && !store_path.exists() {
         bail!("{}: there is no store to write from: name it with --store", store_path.display());
@@ -248,30 +254,15 @@ impl Job<'_> {
 
     /// The requests about one sentence.
     fn requests(&self, sentence: &Sentence) -> Result<Vec<Request>> {
-        let live = self.live;
         let mut request = self.prompt.request(sentence, self.model.clone())?;
-        request.parameters.max_tokens = Some(live.max_tokens);
-        request.parameters.temperature = match live.temperature {
-            _ if live.server_temperature => None,
-            None if live.samples > 1 => None,
-            temperature => Some(temperature.unwrap_or(0.0)),
-        };
-        for parameter in &live.parameters {
-            let (name, value) =
-                parameter.split_once('=').with_context(|| format!("--parameter `{parameter}`: expected NAME=JSON"))?;
-            let value = serde_json::from_str(value)
-                .with_context(|| format!("--parameter {name}: expected JSON, such as 1 or \"low\""))?;
-            request.parameters.extra.insert(name.to_owned(), value);
-        }
-        // Reasoning in prose needs no schema, unless one is asked for.
-        let is_formed = live.form.map_or(!self.prompt.reasons(), |form| form != Form::Text);
-        request.schema = is_formed.then(|| Arc::new(self.prompt.schema()));
+        request.parameters = self.parameters.clone();
+        request.schema.clone_from(&self.schema);
         let sample = |sample| {
             let mut request = request.clone();
             request.sample = sample;
             request
         };
-        Ok((0..live.samples).map(sample).collect())
+        Ok((0..self.live.samples).map(sample).collect())
     }
 
     fn all_requests(&self) -> impl Iterator<Item = Result<Request>> {

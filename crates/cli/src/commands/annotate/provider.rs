@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use apprentice_teacher::{Endpoint, Protocol, live::Form};
+use apprentice_teacher::{Endpoint, Parameters, Protocol, live::Form};
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
@@ -183,6 +183,25 @@ impl LiveSettings {
             Some(_) if self.server_temperature => bail!("--temperature with --server-temperature: choose one"),
             _ => Ok(()),
         }
+    }
+
+    /// The parameters of every request.
+    pub fn parameters(&self) -> Result<Parameters> {
+        let mut parameters = Parameters::default();
+        parameters.max_tokens = Some(self.max_tokens);
+        parameters.temperature = match self.temperature {
+            _ if self.server_temperature => None,
+            None if self.samples > 1 => None,
+            temperature => Some(temperature.unwrap_or(0.0)),
+        };
+        for parameter in &self.parameters {
+            let (name, value) =
+                parameter.split_once('=').with_context(|| format!("--parameter `{parameter}`: expected NAME=JSON"))?;
+            let value = serde_json::from_str(value)
+                .with_context(|| format!("--parameter {name}: expected JSON, such as 1 or \"low\""))?;
+            parameters.extra.insert(name.to_owned(), value);
+        }
+        Ok(parameters)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sentences, corpora, tag schemes, metrics and regimens: the plain data and pure functions that every other crate of
 //! `apprentice` shares. No tensors, no network, no printing.
 
+mod confidence;
 pub mod corpus;
 pub mod data;
 pub mod files;
@@ -11,6 +12,7 @@ mod sentence;
 mod span;
 pub mod tags;
 
+pub use confidence::{Confidence, NotAConfidence};
 pub use corpus::{Corpus, CorpusError, LabelMismatch, LineProblem, Record};
 pub use files::FileError;
 pub use metrics::{Counts, MetricsError, Prf, Score, Scores};

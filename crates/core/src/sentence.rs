@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Span;
+use crate::{Confidence, Span};
 
 /// A labelled span of a sentence's tokens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct Sentence {
     text: String,
     tokens: Vec<Span>,
     entities: Vec<Entity>,
+    /// Of each entity, or nothing at all if none has one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    confidences: Vec<Option<Confidence>>,
     provenance: Provenance,
     document: Option<Arc<str>>,
 }
@@ -113,7 +116,19 @@ impl Sentence {
         if let Some((index, span)) = misplaced(&text, &tokens) {
             return Err(SentenceError::Token { id, index, span, len: text.len() });
         }
-        Ok(Self { id, text, tokens, entities: Vec::new(), provenance: Provenance::Unlabelled, document: None })
+        Ok(Self::unlabelled(id, text, tokens))
+    }
+
+    fn unlabelled(id: String, text: String, tokens: Vec<Span>) -> Self {
+        Self {
+            id,
+            text,
+            tokens,
+            entities: Vec::new(),
+            confidences: Vec::new(),
+            provenance: Provenance::Unlabelled,
+            document: None,
+        }
     }
 
     /// A sentence whose text is its words joined by single blanks, as in files of columns; empty words are left out.
@@ -137,7 +152,7 @@ impl Sentence {
             text.push_str(word);
             tokens.extend(Span::new(start, text.len()));
         }
-        Self { id: id.into(), text, tokens, entities: Vec::new(), provenance: Provenance::Unlabelled, document: None }
+        Self::unlabelled(id.into(), text, tokens)
     }
 
     /// The same sentence with these entities (sorted here) and who labelled it.
@@ -163,8 +178,27 @@ impl Sentence {
             });
         }
         self.entities = entities;
+        self.confidences.clear();
         self.provenance = provenance;
         Ok(self)
+    }
+
+    /// The same sentence with these entities, each with how sure whoever labelled them is of it.
+    ///
+    /// # Errors
+    /// As [`Self::with_entities`].
+    pub fn with_confident_entities(
+        self,
+        mut entities: Vec<(Entity, Option<Confidence>)>,
+        provenance: Provenance,
+    ) -> Result<Self, SentenceError> {
+        entities.sort();
+        let (entities, confidences): (_, Vec<_>) = entities.into_iter().unzip();
+        let mut sentence = self.with_entities(entities, provenance)?;
+        if confidences.iter().any(Option::is_some) {
+            sentence.confidences = confidences;
+        }
+        Ok(sentence)
     }
 
     /// The same sentence as part of a document.
@@ -178,6 +212,7 @@ impl Sentence {
     #[must_use]
     pub fn without_entities(mut self) -> Self {
         self.entities.clear();
+        self.confidences.clear();
         self.provenance = Provenance::Unlabelled;
         self
     }
@@ -204,6 +239,12 @@ impl Sentence {
     #[must_use]
     pub fn entities(&self) -> &[Entity] {
         &self.entities
+    }
+
+    /// How sure whoever labelled the sentence is of the entity at `index`, where the source tells.
+    #[must_use]
+    pub fn confidence(&self, index: usize) -> Option<Confidence> {
+        self.confidences.get(index).copied().flatten()
     }
 
     /// Who labelled the sentence.

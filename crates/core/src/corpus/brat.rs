@@ -114,7 +114,7 @@ impl Document {
                 let Some(span) = bound.span(&text, &offsets, &name, notes)? else { return Ok(None) };
                 let span = Span::new(span.start().saturating_sub(mark), span.end().saturating_sub(mark));
                 let span = span.ok_or_else(|| bound.malformed("characters of the text"))?;
-                Ok(Some(LabelledSpan { span, label: labels.label(bound.label) }))
+                Ok(Some(LabelledSpan::new(span, labels.label(bound.label))))
             };
             spans.extend(span().map_err(|problem: LineProblem| problem.at(number))?);
         }
@@ -169,7 +169,7 @@ impl<'a> TextBound<'a> {
         notes: &mut Notes,
     ) -> Result<Option<Span>, LineProblem> {
         let piece = |&(start, end): &(i64, i64)| {
-            placed(text, offsets, &RawSpan { start, end, label: self.label.into(), text: None })
+            placed(text, offsets, &RawSpan { start, end, label: self.label.into(), text: None, score: None })
         };
         let pieces: Vec<Span> = self.pieces.iter().map(piece).collect::<Result<_, _>>()?;
         self.check(text, &pieces)?;

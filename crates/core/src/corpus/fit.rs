@@ -1,6 +1,6 @@
 //! What a format cannot express, and what becomes of it: counted, listed, and decided by a named policy.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -197,7 +197,7 @@ pub struct Refused {
 ///
 /// ```
 /// use apprentice_core::{Span, corpus::{Fitter, Format, LabelledSpan, OnConflict, Record}};
-/// let per = LabelledSpan { span: Span::new(0, 7).unwrap(), label: "PER".into() };
+/// let per = LabelledSpan::new(Span::new(0, 7).unwrap(), "PER");
 /// let record = Record::new("s1", "Ann Keller won").with_spans(vec![per])?;
 ///
 /// let mut fitter = Fitter::new(Format::Conll.expresses(), OnConflict::Widen);
@@ -285,7 +285,7 @@ impl Fitter {
             let kind = if widened.is_some() { ConflictKind::InsideToken } else { ConflictKind::NoToken };
             conflicts.push(conflict(record, span, kind));
             if let (OnConflict::Widen, Some(bytes)) = (self.policy, widened) {
-                kept.push(LabelledSpan { span: bytes, label: Arc::clone(&span.label) });
+                kept.push(LabelledSpan { span: bytes, ..span.clone() });
             }
         }
         kept.sort_by_key(|s| (s.span.start(), std::cmp::Reverse(s.span.end())));
@@ -306,7 +306,7 @@ impl Fitter {
                 kept.push(span);
                 continue;
             }
-            let is_copy = kept.last() == Some(&span);
+            let is_copy = kept.last().is_some_and(|last| (last.span, &last.label) == (span.span, &span.label));
             conflicts.push(conflict(
                 record,
                 &span,

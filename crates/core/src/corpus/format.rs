@@ -58,6 +58,8 @@ pub struct Expresses {
     pub labels: bool,
     /// Which document a text belongs to.
     pub documents: bool,
+    /// How sure whoever labelled a span is of it.
+    pub confidences: bool,
 }
 
 impl Format {
@@ -101,11 +103,19 @@ impl Format {
     /// What can be written in this format.
     #[must_use]
     pub fn expresses(self) -> Expresses {
-        let free =
-            Expresses { tokens: false, spacing: true, any_bytes: true, overlaps: true, labels: true, documents: true };
+        let free = Expresses {
+            tokens: false,
+            spacing: true,
+            any_bytes: true,
+            overlaps: true,
+            labels: true,
+            documents: true,
+            confidences: false,
+        };
         match self {
-            Self::Jsonl => Expresses { tokens: true, ..free },
-            Self::Doccano | Self::Entities | Self::LabelStudio | Self::Webanno | Self::Brat => free,
+            Self::Jsonl => Expresses { tokens: true, confidences: true, ..free },
+            Self::Entities | Self::LabelStudio => Expresses { confidences: true, ..free },
+            Self::Doccano | Self::Webanno | Self::Brat => free,
             Self::Conll => Expresses { tokens: true, any_bytes: false, overlaps: false, ..free },
             Self::Hf | Self::Parquet => {
                 Expresses { tokens: true, spacing: false, any_bytes: false, overlaps: false, ..free }

@@ -10,7 +10,8 @@
 //! | `data`, `annotations`, `predictions` | see [`label_studio`](super::label_studio) | Label Studio |
 //!
 //! Offsets count code points, end exclusive. `id` and `document` are kept, `tokens` may stand beside `text` as strings or
-//! as Prodigy's objects; other keys are not carried over. A span that gives its `text` must cover that text. Prodigy's
+//! as Prodigy's objects; other keys are not carried over. An object of a span may
+//! have a `score` from 0 to 1: how sure whoever labelled it is. A span that gives its `text` must cover that text. Prodigy's
 //! records whose `answer` is not `accept` are skipped, and counted. Without a label key a record is unlabelled.
 
 mod values;
@@ -33,7 +34,7 @@ use super::{
     source::Opened,
     spans,
 };
-use crate::{Evidence, Span, Tag};
+use crate::{Confidence, Evidence, Span, Tag};
 
 /// The records of a stream of JSON values.
 pub(super) struct Records {
@@ -183,6 +184,14 @@ pub(super) struct RawSpan<'a> {
     pub label: Cow<'a, str>,
     /// The text that the span is said to cover.
     pub text: Option<Cow<'a, str>>,
+    pub score: Option<Confidence>,
+}
+
+impl RawSpan<'_> {
+    /// The span, once it is known which bytes it has.
+    pub fn labelled(&self, span: Span, labels: &mut Labels) -> LabelledSpan {
+        LabelledSpan { span, label: labels.label(&self.label), confidence: self.score }
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
@@ -246,12 +255,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
                 let end = seq.next_element()?.ok_or_else(|| short(1))?;
                 let Str(label) = seq.next_element()?.ok_or_else(|| short(2))?;
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Item::Span(RawSpan { start, end, label, text: None }))
+                Ok(Item::Span(RawSpan { start, end, label, text: None, score: None }))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item<'de>, A::Error> {
-                let SpanKeys { start, end, label, text } = SpanKeys::read(map)?;
+                let SpanKeys { start, end, label, text, score } = SpanKeys::read(map)?;
                 let label = label.ok_or_else(|| serde::de::Error::missing_field("label"))?;
-                Ok(Item::Span(RawSpan { start, end, label, text }))
+                Ok(Item::Span(RawSpan { start, end, label, text, score }))
             }
         }
         deserializer.deserialize_any(ItemVisitor)
@@ -264,24 +273,26 @@ struct SpanKeys<'a> {
     end: i64,
     label: Option<Cow<'a, str>>,
     text: Option<Cow<'a, str>>,
+    score: Option<Confidence>,
 }
 
 impl<'de> SpanKeys<'de> {
     fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let (mut start, mut end, mut label, mut text) = (None, None, None, None);
+        let (mut start, mut end, mut label, mut text, mut score) = (None, None, None, None, None);
         while let Some(Str(key)) = map.next_key::<Str<'de>>()? {
             match &*key {
                 "start" | "start_offset" => start = Some(map.next_value()?),
                 "end" | "end_offset" => end = Some(map.next_value()?),
                 "label" => label = map.next_value::<Option<Str<'de>>>()?.map(|s| s.0),
                 "text" => text = map.next_value::<Option<Str<'de>>>()?.map(|s| s.0),
+                "score" => score = map.next_value()?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         let missing = serde::de::Error::missing_field;
         let start = start.ok_or_else(|| missing("start"))?;
         let end = end.ok_or_else(|| missing("end"))?;
-        Ok(Self { start, end, label, text })
+        Ok(Self { start, end, label, text, score })
     }
 }
 
@@ -356,7 +367,7 @@ impl Interpreter<'_> {
         for item in items {
             let span = raw_span(item)?;
             let bytes = placed(record.text(), &offsets, &span)?;
-            spans.push(LabelledSpan { span: bytes, label: self.labels.label(&span.label) });
+            spans.push(span.labelled(bytes, self.labels));
         }
         Ok(record.with_spans(spans)?)
     }
@@ -376,7 +387,7 @@ impl Interpreter<'_> {
                     tokens.len()
                 )));
             };
-            spans.push(LabelledSpan { span, label: self.labels.label(&label) });
+            spans.push(LabelledSpan::new(span, self.labels.label(&label)));
         }
         Ok(record.with_spans(spans)?)
     }
@@ -463,7 +474,7 @@ fn with_tokens(record: Record, tokens: Option<Vec<Token<'_>>>) -> Result<Record,
         let Token::Placed { start, end, text } = token else {
             return Err(mixed());
         };
-        let raw = RawSpan { start, end, label: "token".into(), text };
+        let raw = RawSpan { start, end, label: "token".into(), text, score: None };
         spans.push(placed(record.text(), &offsets, &raw)?);
     }
     Ok(record.with_tokens(spans)?)

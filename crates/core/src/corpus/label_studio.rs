@@ -23,7 +23,7 @@ use super::{
     labels::Labels,
     offsets::Offsets,
 };
-use crate::Span;
+use crate::{Confidence, Span};
 
 /// What `data` holds.
 pub(super) type Data = serde_json::Map<String, serde_json::Value>;
@@ -43,6 +43,8 @@ struct Region<'a> {
     kind: Option<Str<'a>>,
     #[serde(borrow, default)]
     value: Option<Value<'a>>,
+    #[serde(default)]
+    score: Option<Confidence>,
 }
 
 #[derive(Deserialize)]
@@ -95,12 +97,12 @@ pub(super) fn record(
             };
             let said = said.map(|said| said.0);
             for Str(label) in types {
-                let raw = RawSpan { start, end, label, text: said.clone() };
+                let raw = RawSpan { start, end, label, text: said.clone(), score: region.score };
                 let span = placed(record.text(), &offsets, &raw).or_else(|problem| {
                     let covers = |span: &Span| said.as_deref() == Some(record.surface(*span));
                     utf16(record.text(), start, end).filter(covers).ok_or(problem)
                 })?;
-                spans.push(LabelledSpan { span, label: labels.label(&raw.label) });
+                spans.push(raw.labelled(span, labels));
             }
         }
     }
@@ -136,13 +138,17 @@ fn utf16(text: &str, start: i64, end: i64) -> Option<Span> {
 pub(super) fn write(out: &mut Vec<u8>, record: &Record) -> io::Result<()> {
     let offsets = Offsets::new(record.text());
     let region = |(number, s): (usize, &LabelledSpan)| {
-        json!({
+        let mut region = json!({
             "id": format!("e{number}"), "from_name": "label", "to_name": "text", "type": "labels",
             "value": {
                 "start": offsets.character(s.span.start()), "end": offsets.character(s.span.end()),
                 "text": record.surface(s.span), "labels": [&*s.label],
             },
-        })
+        });
+        if let Some(confidence) = s.confidence {
+            region["score"] = json!(confidence);
+        }
+        region
     };
     let mut data = json!({"id": record.id(), "text": record.text()});
     if let Some(document) = record.document() {

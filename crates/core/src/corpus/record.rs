@@ -4,15 +4,25 @@ use std::{cmp::Reverse, sync::Arc};
 
 use thiserror::Error;
 
-use crate::{Entity, Provenance, Sentence, Span, sentence::misplaced};
+use crate::{Confidence, Entity, Provenance, Sentence, Span, sentence::misplaced};
 
 /// A labelled span of a text, in bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelledSpan {
     /// Which bytes.
     pub span: Span,
     /// The entity type.
     pub label: Arc<str>,
+    /// How sure whoever labelled it is of it, where the source tells.
+    pub confidence: Option<Confidence>,
+}
+
+impl LabelledSpan {
+    /// A span of which nobody says how sure they are.
+    #[must_use]
+    pub fn new(span: Span, label: impl Into<Arc<str>>) -> Self {
+        Self { span, label: label.into(), confidence: None }
+    }
 }
 
 /// A text with the tokens and the labelled spans that its file gives it.
@@ -23,7 +33,7 @@ pub struct LabelledSpan {
 ///
 /// ```
 /// use apprentice_core::{Span, corpus::{LabelledSpan, Record}};
-/// let per = LabelledSpan { span: Span::new(0, 10).unwrap(), label: "PER".into() };
+/// let per = LabelledSpan::new(Span::new(0, 10).unwrap(), "PER");
 /// let record = Record::new("s1", "Ann Keller won in Rome.").with_spans(vec![per])?;
 /// assert_eq!(record.surface(record.spans().unwrap()[0].span), "Ann Keller");
 /// assert!(record.tokens().is_none());
@@ -88,7 +98,7 @@ impl Record {
     /// [`RecordError::Span`].
     pub fn with_spans(mut self, mut spans: Vec<LabelledSpan>) -> Result<Self, RecordError> {
         if let Some(outside) = spans.iter().find(|s| !self.holds(s.span)) {
-            let LabelledSpan { span, label } = outside.clone();
+            let LabelledSpan { span, label, .. } = outside.clone();
             return Err(RecordError::Span { label, span, len: self.text.len() });
         }
         // Of identical bytes the order of the file is kept.
@@ -180,14 +190,17 @@ impl Record {
 /// Every sentence is a record; one that is [`Provenance::Unlabelled`] has no spans.
 impl From<&Sentence> for Record {
     fn from(sentence: &Sentence) -> Self {
-        let bytes = |entity: &Entity| LabelledSpan { span: sentence.bytes(entity.span), label: entity.label.clone() };
+        let bytes = |(index, entity): (usize, &Entity)| {
+            let (span, label) = (sentence.bytes(entity.span), entity.label.clone());
+            LabelledSpan { span, label, confidence: sentence.confidence(index) }
+        };
         let labelled = *sentence.provenance() != Provenance::Unlabelled || !sentence.entities().is_empty();
         Self {
             id: sentence.id().to_owned(),
             document: sentence.document().cloned(),
             text: sentence.text().to_owned(),
             tokens: Some(sentence.tokens().to_vec()),
-            spans: labelled.then(|| sentence.entities().iter().map(bytes).collect()),
+            spans: labelled.then(|| sentence.entities().iter().enumerate().map(bytes).collect()),
         }
     }
 }
@@ -210,13 +223,13 @@ impl TryFrom<Record> for Sentence {
         let Some(tokens) = tokens else { return Err(not(&id)) };
         let provenance = if spans.is_some() { Provenance::Original } else { Provenance::Unlabelled };
         let mut entities = Vec::new();
-        for LabelledSpan { span, label } in spans.unwrap_or_default() {
+        for LabelledSpan { span, label, confidence } in spans.unwrap_or_default() {
             let Some(span) = whole_tokens(&tokens, span) else { return Err(not(&id)) };
-            entities.push(Entity { span, label });
+            entities.push((Entity { span, label }, confidence));
         }
         let sentence = Self::new(id, text, tokens).expect("a record's tokens are in order: this is a bug");
         let id = sentence.id().to_owned();
-        Ok(sentence.with_entities(entities, provenance).map_err(|_| not(&id))?.in_document(document))
+        Ok(sentence.with_confident_entities(entities, provenance).map_err(|_| not(&id))?.in_document(document))
     }
 }
 

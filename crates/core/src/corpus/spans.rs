@@ -27,7 +27,7 @@ pub(super) fn of_tags(
         Reading::Lenient | Reading::Checked(_) => tags::decode_lenient(tags),
     };
     let bytes = |span: Span| tokens[span.start()].through(tokens[span.end() - 1]);
-    let spans = entities.into_iter().map(|e| LabelledSpan { span: bytes(e.span), label: e.label }).collect();
+    let spans = entities.into_iter().map(|e| LabelledSpan::new(bytes(e.span), e.label)).collect();
     Ok(record.with_spans(spans)?)
 }
 

@@ -154,7 +154,7 @@ impl Records {
                 self.notes.add(conflict).map_err(|problem| problem.at(line))?;
             }
             if !pieces || self.notes.policy == OnConflict::Widen {
-                spans.extend(span.zip(label).map(|(span, label)| LabelledSpan { span, label }));
+                spans.extend(span.zip(label).map(|(span, label)| LabelledSpan::new(span, label)));
             }
         }
         record.with_spans(spans).map_err(|error| LineProblem::from(error).at(1))

@@ -41,6 +41,8 @@ pub struct Losses {
     pub documents: usize,
     /// The ids.
     pub ids: usize,
+    /// How sure whoever labelled the spans is of them.
+    pub confidences: usize,
 }
 
 impl Losses {
@@ -53,6 +55,7 @@ impl Losses {
             ("the labels", self.labels),
             ("the document", self.documents),
             ("the id", self.ids),
+            ("the confidence of spans", self.confidences),
         ];
         all.into_iter().filter(|(_, records)| *records > 0).collect()
     }
@@ -110,6 +113,8 @@ impl<'w> Writer<'w> {
         lost.labels += usize::from(!expresses.labels && record.spans().is_some_and(|spans| !spans.is_empty()));
         lost.documents += usize::from(!expresses.documents && record.document().is_some());
         lost.ids += usize::from(self.format == Format::Text);
+        let spans = record.spans().unwrap_or_default();
+        lost.confidences += usize::from(!expresses.confidences && spans.iter().any(|span| span.confidence.is_some()));
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 //! decoded already. They differ only in how tags become entities; the counting is the same.
 //!
 //! What is behind the numbers: [`SemEval`] also counts what is half right and names the kinds of error, [`Confusion`]
-//! says which type is taken for which, [`breakdown`] scores parts of the entities, [`mistakes`] lists what is wrong,
+//! says which type is taken for which, [`Calibration`] whether a
+//! labeller is right as often as it is sure, [`breakdown`] scores parts of the entities, [`mistakes`] lists what is wrong,
 //! and [`Tokens`] scores single tokens. All are functions of entities, sentence by sentence. [`report`] puts it all
 //! together, for one or several systems.
 //!
@@ -27,6 +28,7 @@
 
 pub mod agreement;
 pub mod breakdown;
+pub mod calibration;
 mod compare;
 mod confusion;
 pub mod matching;
@@ -37,6 +39,7 @@ pub mod semeval;
 mod tokens;
 pub mod uncertainty;
 
+pub use calibration::Calibration;
 pub use compare::{MetricsError, entities, lenient, strict};
 pub use confusion::Confusion;
 pub use matching::{Match, Outcome, matched};

@@ -23,7 +23,7 @@
 //! let ann = ann.with_entities(vec![entity(0, 2, "PER"), entity(4, 5, "LOC")], Provenance::Original)?;
 //! let gold = Gold::from(vec![ann]);
 //! let predicted = |system: &str, seed: u32, entities| {
-//!     Predicted { system: system.into(), run: format!("{system}-{seed}"), entities: vec![entities] }
+//!     Predicted { system: system.into(), run: format!("{system}-{seed}"), entities: vec![entities], confidences: vec![] }
 //! };
 //! let runs = [
 //!     predicted("base", 1, vec![]),
@@ -54,7 +54,7 @@ use super::{
     compare::MetricsError,
     uncertainty::{Interval, Intervals, Resampling, Summary, UncertaintyError, UnitCounts, bootstrap},
 };
-use crate::{Entity, Sentence, corpus::Outline};
+use crate::{Confidence, Entity, Sentence, corpus::Outline};
 
 mod comparison;
 mod details;
@@ -151,6 +151,20 @@ pub struct Predicted {
     pub run: String,
     /// The entities of each gold sentence.
     pub entities: Vec<Vec<Entity>>,
+    /// How sure the system is of each of them, for details; may be empty as a whole.
+    pub confidences: Vec<Vec<Option<Confidence>>>,
+}
+
+impl Predicted {
+    /// What a run predicts, given as sentences in the order of the gold.
+    pub fn sentences<'s>(system: &str, run: &str, sentences: impl IntoIterator<Item = &'s Sentence>) -> Self {
+        let of = |sentence: &Sentence| {
+            let confidences = (0..sentence.entities().len()).map(|index| sentence.confidence(index)).collect();
+            (sentence.entities().to_vec(), confidences)
+        };
+        let (entities, confidences) = sentences.into_iter().map(of).unzip();
+        Self { system: system.to_owned(), run: run.to_owned(), entities, confidences }
+    }
 }
 
 /// One or several systems on one test set.
@@ -341,7 +355,7 @@ impl<'a> Examiner<'a, '_> {
             }
         };
         let sentences = || self.gold.sentences.as_deref().ok_or(ReportError::NoSentences);
-        let details = || Details::of(sentences()?, predicted, self.training).map_err(fits);
+        let details = || Details::of(sentences()?, run, self.training).map_err(fits);
         let listed = || Listed::of(sentences()?, predicted, mistakes).map_err(fits);
         let examined = Run {
             name: &run.run,

@@ -10,7 +10,7 @@ use apprentice_core::{
 fn record(id: &str, text: &str, entities: &[(&str, &str)]) -> Record {
     let span = |(surface, label): &(&str, &str)| {
         let start = text.find(surface).unwrap();
-        LabelledSpan { span: Span::new(start, start + surface.len()).unwrap(), label: (*label).into() }
+        LabelledSpan::new(Span::new(start, start + surface.len()).unwrap(), *label)
     };
     let record = Record::new(id, text).with_spans(entities.iter().map(span).collect()).unwrap();
     Fitter::sentences(OnConflict::Error).fit(record).unwrap()
@@ -129,7 +129,7 @@ fn merging_leaves_repeated_texts_out() {
 #[test]
 fn a_check_lists_everything() {
     let mut checker = Checker::default();
-    let span = |start, end, label: &str| LabelledSpan { span: Span::new(start, end).unwrap(), label: label.into() };
+    let span = |start, end, label: &str| LabelledSpan::new(Span::new(start, end).unwrap(), label);
     checker.record(1, &record("a", "Rome won", &[("Rome", "LOC")]));
     checker.record(2, &record("a", "Rome won", &[]));
     checker

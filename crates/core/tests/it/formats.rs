@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use apprentice_core::{
-    Span,
+    Confidence, Span,
     corpus::{
         ConflictKind, Fitter, Format, LabelledSpan, OnConflict, ReadOptions, Reader, Record, Source, Unit,
         WriteOptions, Writer,
@@ -68,7 +68,9 @@ fn text() -> impl Strategy<Value = String> {
 /// A record with tokens cut at random places, or without tokens, and spans of any bytes.
 fn record() -> impl Strategy<Value = Record> {
     let cuts = prop::collection::vec(any::<prop::sample::Index>(), 0..12);
-    let spans = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[A-Z]{1,3}"), 0..5);
+    let confidence = prop::option::of((0.0..=1.0).prop_map(|share| Confidence::new(share).unwrap()));
+    let span = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[A-Z]{1,3}", confidence);
+    let spans = prop::collection::vec(span, 0..5);
     let flags = (any::<bool>(), any::<bool>(), prop::option::of("d [0-9]"));
     (text(), cuts, spans, flags).prop_map(|(text, cuts, spans, (tokenised, labelled, document))| {
         let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
@@ -82,9 +84,9 @@ fn record() -> impl Strategy<Value = Record> {
             record = record.with_tokens(tokens).unwrap();
         }
         if labelled {
-            let span = |(a, b, label): (prop::sample::Index, prop::sample::Index, String)| {
+            let span = |(a, b, label, confidence): (prop::sample::Index, prop::sample::Index, String, _)| {
                 let (a, b) = (bounds[a.index(bounds.len())], bounds[b.index(bounds.len())]);
-                Some(LabelledSpan { span: Span::new(a.min(b), a.max(b))?, label: label.into() })
+                Some(LabelledSpan { confidence, ..LabelledSpan::new(Span::new(a.min(b), a.max(b))?, label) })
             };
             record = record.with_spans(spans.into_iter().filter_map(span).collect()).unwrap();
         }
@@ -106,7 +108,12 @@ fn expressible(record: &Record, format: Format) -> Record {
     {
         kept = kept.with_tokens(tokens).unwrap();
     }
-    if let Some(spans) = spans {
+    if let Some(mut spans) = spans {
+        if !expresses.confidences {
+            for span in &mut spans {
+                span.confidence = None;
+            }
+        }
         kept = kept.with_spans(spans).unwrap();
     }
     kept
@@ -211,12 +218,14 @@ fn every_dialect_gives_the_same_record() {
         r#""label":[[2,12,"PER"]]"#,
         r#""labels":[[2,12,"PER"]]"#,
         r#""entities":[[2,12,"PER"]]"#,
-        r#""entities":[{"start":2,"end":12,"label":"PER","text":"Ann Keller","score":0.9}]"#,
+        r#""entities":[{"start":2,"end":12,"label":"PER","text":"Ann Keller","from":"me"}]"#,
         r#""entities":[{"id":1,"start_offset":2,"end_offset":12,"label":"PER"}],"relations":[]"#,
         r#""spans":[{"start":2,"end":12,"label":"PER","token_start":1}],"answer":"accept","meta":{"a":[1]}"#,
     ] {
         assert_eq!(one(&format!(r#"{{"id":"a","text":"{text}",{same}}}"#)).unwrap(), expected, "{same}");
     }
+    let sure = one(r#"{"id":"a","text":"Ann","spans":[{"start":0,"end":3,"label":"PER","score":0.75}]}"#).unwrap();
+    assert_eq!(sure.spans().unwrap()[0].confidence, Some(Confidence::new(0.75).unwrap()));
     let region = r#"{"type":"labels","value":{"start":START,"end":END,"text":"Ann Keller","labels":["PER"]}}"#;
     for (start, end) in [("2", "12"), ("3", "13")] {
         let region = region.replace("START", start).replace("END", end);
@@ -283,6 +292,10 @@ fn faulty_json_is_named() {
             r#"{"text":"é Ann!","entities":[{"start":3,"end":6,"label":"PER","text":"Ann"}]}"#,
             "span PER at 3..6 covers \"nn!\", but says \"Ann\": offsets count code points",
         ),
+        (
+            r#"{"text":"Ann","spans":[{"start":0,"end":3,"label":"PER","score":1.5}]}"#,
+            "1.5 is not a confidence: expected a number from 0 to 1",
+        ),
         (r#"{"text":"Ann","label":"positive"}"#, "invalid type: string \"positive\", expected a sequence"),
         (r#"{"text":"Ann","label":["PER"]}"#, "`PER` among the spans: expected start, end and label"),
         (r#"{"text":"Ann","spans":[],"entities":[]}"#, "several of `spans`, `label`"),
@@ -320,10 +333,7 @@ fn what_annotators_did_not_accept_is_skipped_and_counted() {
 fn policies_do_what_they_say() {
     let record = || {
         let spans = [(0, 7, "X"), (4, 10, "Y"), (11, 14, "Z"), (11, 14, "Z")];
-        let span = |&(a, b, label): &(usize, usize, &str)| LabelledSpan {
-            span: Span::new(a, b).unwrap(),
-            label: label.into(),
-        };
+        let span = |&(a, b, label): &(usize, usize, &str)| LabelledSpan::new(Span::new(a, b).unwrap(), label);
         Record::new("s", "Ann Keller won").with_spans(spans.iter().map(span).collect()).unwrap()
     };
     let kept = |policy| {
@@ -345,10 +355,7 @@ fn policies_do_what_they_say() {
 
     let overlapping = |policy| {
         let spans = [(0, 10, "X"), (4, 10, "Y"), (4, 14, "V"), (11, 14, "Z")];
-        let span = |&(a, b, label): &(usize, usize, &str)| LabelledSpan {
-            span: Span::new(a, b).unwrap(),
-            label: label.into(),
-        };
+        let span = |&(a, b, label): &(usize, usize, &str)| LabelledSpan::new(Span::new(a, b).unwrap(), label);
         let record = Record::new("s", "Ann Keller won").with_spans(spans.iter().map(span).collect()).unwrap();
         let mut fitter = Fitter::sentences(policy);
         let fitted = fitter.fit(record).unwrap();
@@ -377,9 +384,8 @@ fn compressed_files_are_read() {
 #[test]
 fn a_line_of_ten_megabytes_is_a_line() {
     let text = "é ".repeat(5_000_000);
-    let spans: Vec<LabelledSpan> = (0..1000)
-        .map(|n| LabelledSpan { span: Span::new(n * 9_000, n * 9_000 + 2).unwrap(), label: "X".into() })
-        .collect();
+    let spans: Vec<LabelledSpan> =
+        (0..1000).map(|n| LabelledSpan::new(Span::new(n * 9_000, n * 9_000 + 2).unwrap(), "X")).collect();
     let records = [Record::new("s", text).with_spans(spans).unwrap()];
     for format in [Format::Jsonl, Format::Doccano, Format::LabelStudio] {
         // Not `assert_eq`, which would print them.
@@ -431,7 +437,7 @@ fn types_with_and_without_prefix_do_not_mix() {
 #[test]
 fn what_tags_cannot_tell_apart_is_refused() {
     let words = [Span::new(0, 3).unwrap(), Span::new(4, 7).unwrap()];
-    let span = |n: usize, label: &str| LabelledSpan { span: words[n], label: label.into() };
+    let span = |n: usize, label: &str| LabelledSpan::new(words[n], label);
     let record = |spans| Record::new("s", "Ann Bob").with_tokens(words.to_vec()).unwrap().with_spans(spans).unwrap();
     let write = |record: &Record, scheme: &str| {
         let mut options = WriteOptions::default();

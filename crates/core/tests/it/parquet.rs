@@ -36,9 +36,8 @@ fn written(records: &[Record], options: &WriteOptions) -> Vec<u8> {
 /// A record of words, with spans of words.
 fn record(id: &str, words: &[&str], spans: Option<&[(usize, usize, &str)]>) -> Record {
     let sentence = Sentence::from_words(id, words);
-    let bytes = |&(start, end, label): &(usize, usize, &str)| LabelledSpan {
-        span: sentence.bytes(Span::new(start, end).unwrap()),
-        label: label.into(),
+    let bytes = |&(start, end, label): &(usize, usize, &str)| {
+        LabelledSpan::new(sentence.bytes(Span::new(start, end).unwrap()), label)
     };
     let record = Record::from(&sentence);
     match spans {

@@ -41,7 +41,12 @@ fn settings() -> Settings {
 }
 
 fn named(systems: &[&str], entities: Vec<Vec<Vec<Entity>>>) -> Vec<Predicted> {
-    let run = |(system, entities): (&&str, _)| Predicted { system: (*system).into(), run: "r".into(), entities };
+    let run = |(system, entities): (&&str, _)| Predicted {
+        system: (*system).into(),
+        run: "r".into(),
+        entities,
+        confidences: Vec::new(),
+    };
     systems.iter().zip(entities).map(run).collect()
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Display};
 use apprentice_core::{
     Entity, Score, Sentence,
     metrics::{
-        Confusion, Outcome, SemEval,
+        Calibration, Confusion, Outcome, SemEval,
         breakdown::Novelty,
         report::{Details, Listed},
         semeval::{Measure, Measures},
@@ -26,6 +26,9 @@ const CONTEXT: usize = 4;
 pub fn details(page: &mut Page, details: &Details) {
     semeval(page, &details.semeval);
     confusion(page, &details.confusion);
+    if let Some(found) = &details.calibration {
+        calibration(page, found);
+    }
     parts(page, "By the entity's number of tokens", "tokens", &details.by_entity_length);
     parts(page, "By the sentence's number of tokens", "tokens", &details.by_sentence_length);
     if let Some(by_novelty) = &details.by_novelty {
@@ -103,6 +106,21 @@ fn confusion(page: &mut Page, Confusion { types, counts }: &Confusion) {
         [name].into_iter().chain(counts.iter().enumerate().map(cell)).collect()
     });
     page.table(table(&header, rows));
+}
+
+fn calibration(page: &mut Page, Calibration { entities, expected_error, brier, bins }: &Calibration) {
+    page.title("Whether it is right as often as it is sure");
+    let rows = bins.iter().map(|bin| {
+        let range = format!("{:.1}–{:.1}", bin.above, bin.at_most);
+        vec![range, share(bin.confidence), share(bin.precision), bin.entities.to_string(), bin.right.to_string()]
+    });
+    page.table(table(&["confidence", "mean", "precision", "predicted", "right"], rows));
+    page.line(format_args!(
+        "Expected calibration error {}, Brier score {} (0 is best), of {} entities.",
+        share(*expected_error),
+        share(*brier),
+        grouped(*entities)
+    ));
 }
 
 fn parts<'a, N: Display>(page: &mut Page, title: &str, what: &str, parts: impl IntoIterator<Item = (N, &'a Score)>) {

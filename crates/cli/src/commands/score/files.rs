@@ -28,7 +28,7 @@ pub struct Given {
 
 impl Given {
     fn predicts(&self, entities: Vec<Vec<Entity>>) -> Predicted {
-        Predicted { system: self.system.clone(), run: self.path.display().to_string(), entities }
+        Predicted { entities, ..Predicted::sentences(&self.system, &self.path.display().to_string(), []) }
     }
 }
 
@@ -144,7 +144,7 @@ fn in_full(args: &Args, gold_options: &ReadOptions, options: &ReadOptions, schem
     let predict = |given: &Given| -> Result<(Predicted, FileAccount)> {
         let (sentences, account) = labelled(&given.path, options, scheme, &gold)?;
         let aligned = inputs::aligned(&gold, &sentences, [&name(&args.gold), &name(&given.path)])?;
-        Ok((given.predicts(aligned.iter().map(|sentence| sentence.entities().to_vec()).collect()), account))
+        Ok((Predicted::sentences(&given.system, &name(&given.path), aligned), account))
     };
     let read: Vec<Result<(Predicted, FileAccount)>> = args.predicted.par_iter().map(predict).collect();
     let read: Result<Vec<(Predicted, FileAccount)>> = read.into_iter().collect();

@@ -62,7 +62,7 @@ impl<W: Write> JsonWriter<W> {
                         triple(line, start, end, &s.label)
                     })?,
                     Format::Entities => labels(line, "entities", record, |line, s| {
-                        object(line, ends(s), &s.label)?;
+                        object(line, ends(s), s)?;
                         line.extend_from_slice(b",\"text\":");
                         string(line, record.surface(s.span))?;
                         line.push(b'}');
@@ -72,7 +72,7 @@ impl<W: Write> JsonWriter<W> {
                         placed_tokens(line, record, &offsets)?;
                         let tokens = record.tokens().unwrap_or_default();
                         labels(line, "spans", record, |line, s| {
-                            object(line, ends(s), &s.label)?;
+                            object(line, ends(s), s)?;
                             if let Some(tokens) = whole_tokens(tokens, s.span) {
                                 pair(line, ",\"token_start\":", tokens.start(), ",\"token_end\":", tokens.end() - 1);
                             }
@@ -188,8 +188,11 @@ fn triple(line: &mut Vec<u8>, first: usize, second: usize, label: &str) -> Done 
 }
 
 /// An object of a span, left open.
-fn object(line: &mut Vec<u8>, (start, end): (usize, usize), label: &str) -> Done {
+fn object(line: &mut Vec<u8>, (start, end): (usize, usize), span: &LabelledSpan) -> Done {
     pair(line, "{\"start\":", start, ",\"end\":", end);
     line.extend_from_slice(b",\"label\":");
-    string(line, label)
+    string(line, &span.label)?;
+    let Some(confidence) = span.confidence else { return Ok(()) };
+    line.extend_from_slice(b",\"score\":");
+    serde_json::to_writer(line, &confidence)
 }

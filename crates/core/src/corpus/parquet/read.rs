@@ -205,9 +205,9 @@ impl Interpreter {
             for span in spans {
                 let null = || LineProblem::malformed("a span with a null", "start, end and label");
                 let (start, end, label, text) = span.ok_or_else(null)?;
-                let raw = RawSpan { start, end, label: label.into(), text: text.map(Into::into) };
+                let raw = RawSpan { start, end, label: label.into(), text: text.map(Into::into), score: None };
                 let span = placed(record.text(), &offsets, &raw)?;
-                labelled.push(LabelledSpan { span, label: self.labels.label(label) });
+                labelled.push(LabelledSpan::new(span, self.labels.label(label)));
             }
         }
         Ok(record.with_spans(labelled)?)

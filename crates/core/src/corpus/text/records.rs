@@ -124,7 +124,7 @@ fn sentences_of(document: &Record) -> Result<VecDeque<Record>, LineProblem> {
             sentence = sentence.with_tokens(tokens.iter().filter_map(|&token| shifted(token)).collect())?;
         }
         if let Some(spans) = spans {
-            let inside = |s: &LabelledSpan| Some(LabelledSpan { span: shifted(s.span)?, label: s.label.clone() });
+            let inside = |s: &LabelledSpan| Some(LabelledSpan { span: shifted(s.span)?, ..s.clone() });
             sentence = sentence.with_spans(spans.iter().filter_map(inside).collect())?;
         }
         sentences.push_back(sentence);

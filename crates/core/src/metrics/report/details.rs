@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Predicted;
 use crate::{
     Entity, MetricsError, Score, Sentence,
     metrics::{
-        Confusion, Mistake, Outcome, SemEval, Tokens,
+        Calibration, Confusion, Mistake, Outcome, SemEval, Tokens,
         breakdown::{self, Lengths, Novelty, Surfaces},
         mistakes,
     },
@@ -22,6 +23,9 @@ pub struct Details {
     pub tokens: Tokens,
     /// Which type was taken for which.
     pub confusion: Confusion,
+    /// Whether it is right as often as it is sure, if it says how sure it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// By the entity's number of tokens.
     pub by_entity_length: BTreeMap<Lengths, Score>,
     /// By the sentence's number of tokens.
@@ -39,13 +43,15 @@ impl Details {
     ///
     /// # Errors
     /// [`MetricsError`].
-    pub fn of(gold: &[Sentence], predicted: &[Vec<Entity>], training: Option<&Surfaces>) -> Result<Self, MetricsError> {
+    pub fn of(gold: &[Sentence], run: &Predicted, training: Option<&Surfaces>) -> Result<Self, MetricsError> {
+        let predicted = &run.entities[..];
         let entities: Vec<&[Entity]> = gold.iter().map(Sentence::entities).collect();
         let has_documents = gold.iter().any(|sentence| sentence.document().is_some());
         Ok(Self {
             semeval: SemEval::of(&entities, predicted)?,
             tokens: Tokens::of(gold, predicted)?,
             confusion: Confusion::of(&entities, predicted)?,
+            calibration: Calibration::of_predicted(&entities, predicted, &run.confidences),
             by_entity_length: breakdown::by_entity_length(gold, predicted)?,
             by_sentence_length: breakdown::by_sentence_length(gold, predicted)?,
             by_novelty: training.map(|seen| breakdown::by_novelty(gold, predicted, seen)).transpose()?,

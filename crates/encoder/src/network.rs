@@ -171,6 +171,17 @@ impl Network {
         }))
     }
 
+    /// The last layer's output for each token of the batch, `[T, H]`, without dropout: what the head sees.
+    ///
+    /// # Errors
+    /// If the model cannot take the batch.
+    pub fn hidden(&mut self, batch: &PackedBatch) -> Result<&[f32], EncoderError> {
+        batch.check(&self.config)?;
+        let Self { encoder, parameters, pool, .. } = self;
+        let (values, layout) = (parameters.values(), parameters.layout());
+        Ok(pool.install(|| encoder.forward(values, layout, batch, Mode::Inference)))
+    }
+
     /// Adds the gradients of a batch's loss, and returns the loss summed over its rows (not multiplied with
     /// [`Targets::scale`]). The loss is not finite if the numbers overflowed; then the gradients are of no use either.
     ///

@@ -182,39 +182,50 @@ impl Student {
         let classes = self.labels.len();
         let words = |windows: &[Window]| windows.last().map_or(0, |w| w.words.end);
         let mut logits: Vec<Vec<f32>> = sentences.iter().map(|s| vec![0.0; words(s) * classes]).collect();
-        // Windows of like length together keep batches of even size; the results do not depend on it.
-        let mut order: Vec<(usize, &Window)> = sentences
-            .iter()
-            .enumerate()
-            .flat_map(|(index, windows)| windows.iter().map(move |window| (index, window)))
-            .filter(|(_, window)| !window.words.is_empty())
-            .collect();
-        order.sort_by_key(|(_, window)| window.ids.len());
-        let mut rest = order.as_slice();
-        while !rest.is_empty() {
-            let mut batch = PackedBatch::default();
-            let mut rows = Vec::new();
-            let mut taken = 0;
-            for (_, window) in rest {
-                if taken > 0 && batch.tokens() + window.ids.len() > PREDICTION_TOKENS {
-                    break;
-                }
-                rows.extend(window.rows.iter().map(|row| batch.tokens() + row));
-                batch.push(&window.ids);
-                taken += 1;
-            }
-            let mut computed = self.network.logits(&batch, &rows)?;
+        for (batch, windows) in batches(sentences) {
+            let starts = batch.offsets();
+            let rows = windows.iter().zip(starts).flat_map(|((_, w), start)| w.rows.iter().map(move |row| start + row));
+            let mut computed = self.network.logits(&batch, &rows.collect::<Vec<_>>())?;
             if computed.iter().any(|logit| !logit.is_finite()) {
                 return Err(StudentError::NotFinite);
             }
-            for (sentence, window) in &rest[..taken] {
+            for (sentence, window) in windows {
                 let own;
                 (own, computed) = computed.split_at(window.words.len() * classes);
-                logits[*sentence][window.words.start * classes..window.words.end * classes].copy_from_slice(own);
+                logits[sentence][window.words.start * classes..window.words.end * classes].copy_from_slice(own);
             }
-            rest = &rest[taken..];
         }
         Ok(logits.iter().map(|logits| self.labels.entities(&self.labels.decode(logits))).collect())
+    }
+
+    /// A vector for each sentence, of length 1 and as many numbers as the encoder has units, such that sentences alike have
+    /// a large scalar product: the mean of the encoder's output over all sub-words, special ones included, as Sentence
+    /// Transformers pools (Reimers and Gurevych 2019, arXiv 1908.10084). The labels do not matter.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    pub fn embed(&mut self, sentences: &[Sentence]) -> Result<Vec<Vec<f32>>, StudentError> {
+        let units = self.config().hidden_size;
+        let windows = self.tokenizer.windows(sentences, self.max_length(None))?;
+        let mut sums = vec![vec![0.0; units]; sentences.len()];
+        for (batch, windows) in batches(&windows) {
+            let mut hidden = self.network.hidden(&batch)?.chunks_exact(units);
+            for (sentence, window) in windows {
+                for token in hidden.by_ref().take(window.ids.len()) {
+                    sums[sentence].iter_mut().zip(token).for_each(|(sum, value)| *sum += value);
+                }
+            }
+        }
+        for sum in &mut sums {
+            let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
+            if !length.is_finite() {
+                return Err(StudentError::NotFinite);
+            }
+            for value in sum {
+                *value /= length.max(f32::MIN_POSITIVE);
+            }
+        }
+        Ok(sums)
     }
 
     /// The scores of the student's predictions against the entities that the sentences carry.
@@ -226,4 +237,25 @@ impl Student {
         let entities: Vec<&[Entity]> = gold.iter().map(Sentence::entities).collect();
         Ok(metrics::entities(&entities, &predicted)?)
     }
+}
+
+/// The windows of all sentences that have words, packed, each with the sentence that it is of. Windows of like length
+/// together keep batches of even size; the results do not depend on it.
+fn batches(sentences: &[Vec<Window>]) -> impl Iterator<Item = (PackedBatch, Vec<(usize, &Window)>)> {
+    let windows = sentences.iter().enumerate();
+    let windows = windows.flat_map(|(index, windows)| windows.iter().map(move |window| (index, window)));
+    let mut order: Vec<(usize, &Window)> = windows.filter(|(_, window)| !window.words.is_empty()).collect();
+    order.sort_by_key(|(_, window)| window.ids.len());
+    let mut rest = order.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (mut batch, mut taken) = (PackedBatch::default(), Vec::new());
+        let fits = |batch: &PackedBatch, window: &Window| {
+            batch.tokens() == 0 || batch.tokens() + window.ids.len() <= PREDICTION_TOKENS
+        };
+        while let Some((sentence, window)) = rest.next_if(|(_, window)| fits(&batch, window)) {
+            batch.push(&window.ids);
+            taken.push((sentence, window));
+        }
+        (!taken.is_empty()).then_some((batch, taken))
+    })
 }

@@ -43,10 +43,11 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use apprentice_core::{Entity, Sentence, Span};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Mention;
 use crate::fold::{Folding, is_ignorable, is_word};
@@ -78,7 +79,7 @@ pub enum Status {
 }
 
 /// Which of several mentions gets a place that only one can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OverlapPolicy {
     /// As many mentions as possible are placed; of two that fit equally well, the one that is listed first.
@@ -86,6 +87,23 @@ pub enum OverlapPolicy {
     First,
     /// The one that covers more tokens, even at the cost of several shorter ones: a place is worth its tokens squared.
     Longest,
+}
+
+impl OverlapPolicy {
+    /// Their names.
+    pub const NAMES: [&str; 2] = ["first", "longest"];
+}
+
+impl FromStr for OverlapPolicy {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "first" => Ok(Self::First),
+            "longest" => Ok(Self::Longest),
+            _ => Err(format!("`{name}` is not a policy: expected one of {}", Self::NAMES.join(", "))),
+        }
+    }
 }
 
 /// What became of a mention.

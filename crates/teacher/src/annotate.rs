@@ -8,7 +8,7 @@
 //! use apprentice_teacher::{Completion, annotate, default_labels};
 //! let sentences = [Sentence::from_words("s1", ["Rome", "won"]), Sentence::from_words("s2", ["Hm", "."])];
 //! let answer = |id: &str, text: &str| Completion {
-//!     id: id.into(), strategy: "cot".into(), model: "m".into(), sentence: String::new(), text: text.into(),
+//!     id: id.into(), strategy: "cot".into(), sample: 0, model: "m".into(), sentence: String::new(), text: text.into(),
 //! };
 //! let completions = [
 //!     answer("s1", r#"Answer: {"entities": [{"text": "ROME", "type": "LOC"}, {"text": "won", "type": "VERB"}]}"#),
@@ -27,12 +27,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use apprentice_core::{Entity, Provenance, Sentence};
+use apprentice_core::{Confidence, Entity, Provenance, Sentence};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::votes::{self, Quorum, Voted};
-use crate::{Completion, Form, Listed, Malformed, Mention, Outcome, ParseIssue, Parsed, Status, align, parse};
+use crate::{
+    Completion, Form, Listed, Malformed, Mention, Outcome, OverlapPolicy, ParseIssue, Parsed, Status, align_with, parse,
+};
 
 /// A sentence whose completion cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -199,19 +201,56 @@ pub struct Annotation {
 /// A sentence annotated by several completions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VotedSentence {
-    /// The sentence with the entities that had a quorum. Its strategy and model are those of the completions, in the
-    /// order of their names, joined by `+`.
+    /// The sentence with the entities that had a quorum, and their shares of the votes as confidences if several voted.
+    /// Its strategy and model are those of the completions, in the order of their names, joined by ` | `.
     pub sentence: Sentence,
     /// The same entities with their shares of the votes, in the same order.
     pub votes: Vec<Voted>,
-    /// How many completions voted.
-    pub answers: usize,
+    /// What each completion that voted says, in their order.
+    pub answers: Vec<Vec<Entity>>,
 }
+
+impl VotedSentence {
+    /// Puts several of the same sentence together, such as those of several strategies: every answer has one vote.
+    /// Nothing if there is none.
+    #[must_use]
+    pub fn merged(several: &[&Self], quorum: Quorum) -> Option<Self> {
+        let first = several.first()?;
+        let answers = several.iter().flat_map(|one| one.answers.iter().cloned()).collect();
+        let (mut strategies, mut models) = (BTreeSet::new(), BTreeSet::new());
+        for one in several {
+            if let Provenance::Distilled { strategy, model } = one.sentence.provenance() {
+                strategies.insert(&**strategy);
+                models.insert(&**model);
+            }
+        }
+        Some(Self::new(&first.sentence, answers, (strategies, models), quorum))
+    }
+
+    fn new(
+        sentence: &Sentence,
+        answers: Vec<Vec<Entity>>,
+        (strategies, models): (BTreeSet<&str>, BTreeSet<&str>),
+        quorum: Quorum,
+    ) -> Self {
+        let votes = votes::merge(&answers, quorum);
+        let confidence = |voted: &Voted| Confidence::new(voted.share).ok().filter(|_| answers.len() > 1);
+        let entities = votes.iter().map(|voted| (voted.entity.clone(), confidence(voted))).collect();
+        let joined = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join(" | ").into();
+        let provenance = Provenance::Distilled { strategy: joined(strategies), model: joined(models) };
+        let sentence = sentence.clone().with_confident_entities(entities, provenance);
+        Self { sentence: sentence.expect(APART), votes, answers }
+    }
+}
+
+/// Of what annotates.
+const APART: &str = "aligned entities lie in the sentence, apart from each other: this is a bug";
 
 /// Annotates sentence by sentence, for jobs that do not fit in memory or come in over hours.
 #[derive(Debug, Clone, Default)]
 pub struct Annotator {
     labels: Vec<Arc<str>>,
+    overlaps: OverlapPolicy,
     report: Report,
 }
 
@@ -219,7 +258,14 @@ impl Annotator {
     /// An annotator that accepts these entity types.
     #[must_use]
     pub fn new(labels: &[Arc<str>]) -> Self {
-        Self { labels: labels.to_vec(), report: Report::default() }
+        Self { labels: labels.to_vec(), overlaps: OverlapPolicy::default(), report: Report::default() }
+    }
+
+    /// The same with another policy for mentions that want the same place.
+    #[must_use]
+    pub fn with_overlaps(mut self, policy: OverlapPolicy) -> Self {
+        self.overlaps = policy;
+        self
     }
 
     /// `sentence` with the entities of `completion`, or nothing if that cannot be read; counted either way.
@@ -230,7 +276,10 @@ impl Annotator {
         self.report.sentences += 1;
         let entities =
             self.entities(sentence, completion).map_err(|failure| self.report.failures.push(failure)).ok()?;
-        Some(self.done(sentence, entities, completion.strategy.clone(), completion.model.clone()))
+        self.report.done += 1;
+        let provenance =
+            Provenance::Distilled { strategy: completion.strategy.clone(), model: completion.model.clone() };
+        Some(sentence.clone().with_entities(entities, provenance).expect(APART))
     }
 
     /// `sentence` with the entities on which `completions` agree (see [`votes::merge`]), or nothing if none of them can
@@ -266,28 +315,19 @@ impl Annotator {
         for failure in failures {
             self.report.abstained.push(failure);
         }
-        let votes = votes::merge(&answers, quorum);
-        let entities = votes.iter().map(|voted| voted.entity.clone()).collect();
-        let joined = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join("+").into();
-        let sentence = self.done(sentence, entities, joined(strategies), joined(models));
-        Some(VotedSentence { sentence, votes, answers: answers.len() })
+        self.report.done += 1;
+        Some(VotedSentence::new(sentence, answers, (strategies, models), quorum))
     }
 
     /// The entities that one completion claims.
     fn entities(&mut self, sentence: &Sentence, completion: &Completion) -> Result<Vec<Entity>, Failure> {
         let parsed = parse(&completion.text).map_err(|issue| Failure { id: sentence.id().to_owned(), issue })?;
         self.report.count_parsed(sentence.id(), &parsed);
-        let alignment = align(sentence, &parsed.mentions, &self.labels);
+        let alignment = align_with(sentence, &parsed.mentions, &self.labels, self.overlaps);
         for (mention, outcome) in parsed.mentions.into_iter().zip(alignment.outcomes) {
             self.report.count(sentence.id(), mention, outcome);
         }
         Ok(alignment.entities)
-    }
-
-    fn done(&mut self, sentence: &Sentence, entities: Vec<Entity>, strategy: Arc<str>, model: Arc<str>) -> Sentence {
-        self.report.done += 1;
-        let annotated = sentence.clone().with_entities(entities, Provenance::Distilled { strategy, model });
-        annotated.expect("aligned entities lie in the sentence, apart from each other: this is a bug")
     }
 
     /// What became of everything so far.

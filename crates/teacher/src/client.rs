@@ -126,6 +126,7 @@ impl Request {
         Completion {
             id: self.id.clone(),
             strategy: self.strategy.clone(),
+            sample: self.sample,
             model: response.model,
             sentence: self.sentence.clone(),
             text: response.text,

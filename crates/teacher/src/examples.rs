@@ -228,22 +228,24 @@ fn key(sentence: &Sentence) -> String {
     sentence.text().split_whitespace().collect()
 }
 
-/// A pool and how to choose from it.
+/// A pool and how to choose from it; a copy shares both.
+#[derive(Clone)]
 pub struct Examples {
     pool: Arc<ExamplePool>,
     choice: Choice,
 }
 
+#[derive(Clone)]
 enum Choice {
     None,
     /// The first `n` of these that are not the sentence itself.
     Drawn {
         n: usize,
-        order: Vec<usize>,
+        order: Arc<[usize]>,
     },
     Nearest {
         n: usize,
-        neighbours: Box<dyn Neighbours>,
+        neighbours: Arc<dyn Neighbours>,
     },
 }
 
@@ -271,9 +273,9 @@ impl Examples {
                 order.retain(|&index| seen.insert(&pool.keys[index]));
                 // One may have the id of a sentence and another its text.
                 order.truncate(n.saturating_add(2));
-                Choice::Drawn { n, order }
+                Choice::Drawn { n, order: order.into() }
             }
-            Selector::Nearest { n } => Choice::Nearest { n, neighbours: Box::new(Bm25::new(&pool.sentences)) },
+            Selector::Nearest { n } => Choice::Nearest { n, neighbours: Arc::new(Bm25::new(&pool.sentences)) },
         };
         Self { pool, choice }
     }
@@ -287,7 +289,7 @@ impl Examples {
     /// there are not as many.
     #[must_use]
     pub fn nearest(n: usize, neighbours: impl Neighbours + 'static, pool: Arc<ExamplePool>) -> Self {
-        Self { pool, choice: Choice::Nearest { n, neighbours: Box::new(neighbours) } }
+        Self { pool, choice: Choice::Nearest { n, neighbours: Arc::new(neighbours) } }
     }
 
     /// What is chosen from.

@@ -39,6 +39,20 @@ impl Tally {
         self.done + self.truncated + self.refused + self.filtered + self.failed.count
     }
 
+    /// Adds the account of another job.
+    pub fn extend(&mut self, other: Self) {
+        self.asked += other.asked;
+        self.done += other.done;
+        self.truncated += other.truncated;
+        self.refused += other.refused;
+        self.filtered += other.filtered;
+        self.failed.extend(other.failed);
+        for (kind, count) in other.failed_by_kind {
+            *self.failed_by_kind.entry(kind).or_default() += count;
+        }
+        self.left += other.left;
+    }
+
     fn count(&mut self, request: &Request, answer: Result<Finish, ClientError>) {
         self.asked += 1;
         let kind = match answer {

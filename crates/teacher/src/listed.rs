@@ -32,6 +32,13 @@ impl<T> Listed<T> {
         }
     }
 
+    /// Adds the items of another list.
+    pub fn extend(&mut self, other: Self) {
+        self.count += other.count;
+        self.first.extend(other.first);
+        self.first.truncate(Self::SHOWN);
+    }
+
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

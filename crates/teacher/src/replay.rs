@@ -15,7 +15,7 @@ use std::future::ready;
 
 use crate::{Answer, Client, ClientError, Request, Response, Transcript};
 
-/// A [`Client`] over a [`Transcript`]. The answer is found by sentence id and strategy, whatever model is asked; the
+/// A [`Client`] over a [`Transcript`]. The answer is found by sentence id, strategy and sample, whatever model is asked; the
 /// response names the model that was recorded.
 #[derive(Debug, Clone)]
 pub struct Replay {
@@ -38,7 +38,8 @@ impl Replay {
 
 impl Client for Replay {
     fn complete<'a>(&'a self, request: &'a Request) -> Answer<'a> {
-        let found = self.transcript.get(&request.strategy, &request.id).filter(|c| c.sentence == request.sentence);
+        let is_asked = |c: &&crate::Completion| c.sample == request.sample && c.sentence == request.sentence;
+        let found = self.transcript.samples(&request.strategy, &request.id).find(is_asked);
         let answer = found.map(|c| Response::new(c.model.clone(), c.text.clone()));
         Box::pin(ready(answer.ok_or_else(|| ClientError::NotRecorded {
             file: self.transcript.file().clone(),

@@ -1,7 +1,8 @@
-//! Recorded completions: one JSON object per line, `{"id", "strategy", "model", "sentence", "completion"}`.
+//! Recorded completions: one JSON object per line, `{"id", "strategy", "model", "sentence", "completion"}`, and
+//! `"sample"` where it is one of several answers to the same question.
 //!
-//! A transcript is checked twice: when it is read (each line for itself, no two lines for the same sentence and
-//! strategy), and against the sentences it is to annotate ([`Transcript::check`]).
+//! A transcript is checked twice: when it is read (each line for itself, no two lines for the same sentence,
+//! strategy and sample), and against the sentences it is to annotate ([`Transcript::check`]).
 //!
 //! ```
 //! use apprentice_teacher::{Transcript, TranscriptError};
@@ -28,6 +29,9 @@ pub struct Completion {
     pub id: String,
     /// The name of the prompt strategy.
     pub strategy: Arc<str>,
+    /// Which of several answers to the same question this is, from 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub sample: u32,
     /// The model that answered.
     pub model: Arc<str>,
     /// The sentence's text as it was asked about.
@@ -35,6 +39,11 @@ pub struct Completion {
     /// What the model wrote.
     #[serde(rename = "completion")]
     pub text: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_first(sample: &u32) -> bool {
+    *sample == 0
 }
 
 /// What to do about completions of sentences that are not in the input.
@@ -79,8 +88,11 @@ pub enum TranscriptError {
         /// The transcript.
         file: String,
     },
-    /// Two records for one sentence and strategy.
-    #[error("{file}:{second}: sentence {id} under strategy {strategy} was recorded on line {first} already; keep one")]
+    /// Two records for one sentence, strategy and sample.
+    #[error(
+        "{file}:{second}: sentence {id} under strategy {strategy} was recorded on line {first} already; keep one, or give \
+         each a \"sample\" of its own"
+    )]
     Duplicate {
         /// The transcript.
         file: String,
@@ -147,15 +159,15 @@ pub enum TranscriptError {
     },
 }
 
-/// Recorded completions, at most one for each sentence and strategy.
+/// Recorded completions, at most one for each sentence, strategy and sample.
 #[derive(Debug, Clone)]
 pub struct Transcript {
     file: Arc<str>,
     completions: Vec<Completion>,
     /// The line of each completion, from 1.
     lines: Vec<usize>,
-    /// Strategy -> sentence id -> index into `completions`.
-    places: HashMap<Arc<str>, HashMap<String, usize>>,
+    /// Strategy -> sentence id -> indices into `completions`, by sample.
+    places: HashMap<Arc<str>, HashMap<String, Vec<usize>>>,
 }
 
 impl Transcript {
@@ -185,14 +197,18 @@ impl Transcript {
 
     fn add(&mut self, completion: Completion, line: usize) -> Result<(), TranscriptError> {
         let places = self.places.entry(completion.strategy.clone()).or_default();
-        if let Some(earlier) = places.insert(completion.id.clone(), self.completions.len()) {
-            return Err(TranscriptError::Duplicate {
-                file: self.file.to_string(),
-                id: completion.id,
-                strategy: completion.strategy,
-                first: self.lines[earlier],
-                second: line,
-            });
+        let samples = places.entry(completion.id.clone()).or_default();
+        match samples.binary_search_by_key(&completion.sample, |&index| self.completions[index].sample) {
+            Ok(earlier) => {
+                return Err(TranscriptError::Duplicate {
+                    file: self.file.to_string(),
+                    first: self.lines[samples[earlier]],
+                    id: completion.id,
+                    strategy: completion.strategy,
+                    second: line,
+                });
+            }
+            Err(place) => samples.insert(place, self.completions.len()),
         }
         self.completions.push(completion);
         self.lines.push(line);
@@ -218,10 +234,10 @@ impl Transcript {
         names.into_iter().map(ToString::to_string).collect()
     }
 
-    /// The completion of this sentence under this strategy.
-    #[must_use]
-    pub fn get(&self, strategy: &str, id: &str) -> Option<&Completion> {
-        self.places.get(strategy)?.get(id).map(|&index| &self.completions[index])
+    /// The completions of this sentence under this strategy, by sample.
+    pub fn samples(&self, strategy: &str, id: &str) -> impl Iterator<Item = &Completion> {
+        let indices = self.places.get(strategy).and_then(|places| places.get(id));
+        indices.into_iter().flatten().map(|&index| &self.completions[index])
     }
 
     /// Only what was recorded under this strategy.
@@ -247,7 +263,7 @@ impl Transcript {
         Ok(self)
     }
 
-    /// The completion of each sentence, in the order of the sentences.
+    /// The completion of each sentence, the first of several, in the order of the sentences.
     ///
     /// # Errors
     /// [`TranscriptError`] `SeveralStrategies` (see [`Self::under`]), `Mismatch` or `TextDiffers`.
@@ -271,18 +287,20 @@ impl Transcript {
         }
         let mut matched = Vec::with_capacity(sentences.len());
         for sentence in sentences {
-            let index = places[sentence.id()];
-            let completion = &self.completions[index];
-            if completion.sentence != sentence.text() {
-                return Err(TranscriptError::TextDiffers {
-                    file: file(),
-                    line: self.lines[index],
-                    id: completion.id.clone(),
-                    recorded: completion.sentence.clone(),
-                    input: sentence.text().to_owned(),
-                });
+            let samples = &places[sentence.id()];
+            for &index in samples {
+                let completion = &self.completions[index];
+                if completion.sentence != sentence.text() {
+                    return Err(TranscriptError::TextDiffers {
+                        file: file(),
+                        line: self.lines[index],
+                        id: completion.id.clone(),
+                        recorded: completion.sentence.clone(),
+                        input: sentence.text().to_owned(),
+                    });
+                }
             }
-            matched.push(completion);
+            matched.extend(samples.first().map(|&index| &self.completions[index]));
         }
         Ok(matched)
     }

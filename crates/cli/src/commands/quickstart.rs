@@ -6,13 +6,12 @@ use anyhow::{Context, Result, bail};
 use apprentice_core::{Regimen, Schedule, Scores, Sentence, corpus::conll, files, metrics};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{TrainSettings, TrainingData};
-use apprentice_teacher::{Annotation, Report, Strategy, Unused, Version, default_labels};
+use apprentice_teacher::{Annotation, Report, Strategy, Unused, Version, annotate, default_labels};
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     commands::{
-        annotate::replay,
         predict::tag,
         train::{self, Finished, Outcome},
     },
@@ -118,8 +117,9 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     for (strategy, file) in
         [(Strategy::Standard(Version::One), sample::STANDARD), (Strategy::Cot(Version::One), sample::COT)]
     {
-        let Annotation { sentences, report } =
-            replay(&annotated, sample::transcript(file)?, &strategy, &default_labels(), Unused::Refuse, progress)?;
+        let transcript = sample::transcript(file)?;
+        let completions = transcript.check(&annotated, Unused::Refuse)?;
+        let Annotation { sentences, report } = annotate(&annotated, completions, &default_labels());
         report.require_all()?;
         let [gold, predicted] =
             [&annotated, &sentences].map(|set| set.iter().map(Sentence::entities).collect::<Vec<_>>());

@@ -163,3 +163,33 @@ fn folders_and_patterns_are_inputs() {
     assert!(fails(directory.path(), &["data", "stats", "in/*.parquet"]).contains("no corpus file there"));
     assert!(fails(directory.path(), &["data", "stats", "none.conll"]).contains("cannot read none.conll"));
 }
+
+#[test]
+fn labellings_vote() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let ann = |label: &str| format!("# id = a\nAnn B-{label}\nwon O\nRome B-LOC\n");
+    write(&directory, "1.conll", &(ann("PER") + "\n# id = b\nRome B-LOC\n"));
+    write(&directory, "2.conll", &ann("PER").replace("B-LOC", "O"));
+    // Another format, without tokens.
+    write(&directory, "3.jsonl", r#"{"id":"a","text":"Ann won Rome","spans":[{"start":0,"end":3,"label":"ORG"}]}"#);
+    let files = ["1.conll", "2.conll", "3.jsonl"];
+    let account = succeeds(at, &[&["-q", "data", "vote", "-o", "out.jsonl", "--json"], &files[..]].concat());
+    let account: serde_json::Value = serde_json::from_str(&account).unwrap();
+    assert_eq!((&account["contested"], &account["with_fewer_labellings"]), (&1.into(), &1.into()));
+    let out = std::fs::read_to_string(at.join("out.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    let span = &lines[0]["spans"];
+    assert_eq!(
+        (span.as_array().unwrap().len(), &span[0]["label"], &span[0]["score"]),
+        (1, &"PER".into(), &(2.0 / 3.0).into())
+    );
+    assert_eq!(lines[1]["spans"][0]["score"], 1.0);
+    let all =
+        succeeds(at, &[&["-q", "data", "vote", "-o", "-", "--to", "jsonl", "--quorum", "0.3"], &files[..]].concat());
+    assert!(all.contains(r#""label":"LOC","score":0.3333333333333333"#), "{all}");
+    write(&directory, "4.conll", "# id = a\nAnn B-PER\nlost O\nRome O\n");
+    let error = fails(at, &["-q", "data", "vote", "-o", "no.conll", "1.conll", "4.conll"]);
+    assert!(error.contains("4.conll: sentence a has other tokens"), "{error}");
+}

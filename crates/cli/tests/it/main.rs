@@ -75,7 +75,8 @@ fn the_whole_line_from_completions_to_tagged_text() {
     let account =
         succeeds(at, &["-q", "annotate", "--provider", &replay, "--input", "both.conll", "-o", "d.conll", "--json"]);
     let account: serde_json::Value = serde_json::from_str(&account).unwrap();
-    assert_eq!((&account["sentences"], &account["done"], &account["exact"]), (&400.into(), &400.into(), &840.into()));
+    assert_eq!((&account["sentences"], &account["written"]), (&400.into(), &400.into()));
+    assert_eq!(account["strategies"][0]["exact"], 840);
     assert_eq!(written(&directory, &["both.conll"]), ["d.conll", "d.conll.report.json", "d.conll.settings.toml"]);
 
     let scores = succeeds(at, &["score", "--gold", "both.conll", "--predicted", "d.conll", "--json"]);
@@ -123,6 +124,14 @@ fn the_whole_line_from_completions_to_tagged_text() {
     succeeds(at, &["-q", "train", "--config", "again.toml", "-o", "again", "--threads", "1"]);
     let weights = |run: &str| std::fs::read(at.join(run).join("model/model.safetensors")).unwrap();
     assert!(weights("run") == weights("again"), "the same settings gave other weights");
+
+    // Its encoder says which examples are most like a sentence: of the pool, the sentence itself but for one word.
+    write(&directory, "pool.conll", SMALL);
+    write(&directory, "in.txt", "Ann Keller won in Oslo .\n");
+    let dry = ["-q", "annotate", "--provider", "openai", "--model", "m", "--input", "in.txt", "-o", "x", "--dry-run"];
+    let nearest = ["--examples", "nearest:1", "--pool", "pool.conll", "--examples-encoder", "run/model"];
+    let prompt = succeeds(at, &[&dry[..], &nearest].concat());
+    assert!(prompt.contains("\nAnn Keller won in Rome .\n") && !prompt.contains("\nRome lost\n"), "{prompt}");
 
     let tagged = succeeds(at, &["-q", "predict", "--model", "run", &dev]);
     assert_eq!(tagged.lines().filter(|l| l.starts_with("# id = ")).count(), 80);
@@ -196,14 +205,22 @@ fn faulty_transcripts_are_named_and_nothing_is_written() {
         (good.clone(), "s2"),
         (good.clone() + &line("s3", "Rome", r#"{"entities": []}"#), "s3"),
         (good.clone() + &line("s2", "Oslo", r#"{"entities": []}"#), "Oslo"),
-        (good.clone() + &line("s2", "Rome", "I would rather not."), "s2: no answer found"),
     ] {
         write(&directory, "t.jsonl", &transcript);
         let error = fails(directory.path(), &annotate);
         assert!(error.contains(expected), "{expected}: {error}");
         assert!(written(&directory, &inputs).is_empty(), "{expected}: left {:?}", written(&directory, &inputs));
     }
-    // What could be used is written if that is asked for.
+    // What could be used is written in any case.
+    write(&directory, "t.jsonl", &(good + &line("s2", "Rome", "I would rather not.")));
+    let output = run_in(directory.path(), &annotate);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("1 of 2 sentences could not be annotated as asked (s2: no answer found"), "{error}");
+    assert_eq!(std::fs::read_to_string(directory.path().join("out.conll")).unwrap().matches("# id").count(), 1);
+    for file in ["out.conll", "out.conll.report.json", "out.conll.settings.toml"] {
+        std::fs::remove_file(directory.path().join(file)).unwrap();
+    }
     succeeds(directory.path(), &[&annotate[..], &["--skip-failed"]].concat());
     assert_eq!(std::fs::read_to_string(directory.path().join("out.conll")).unwrap().matches("# id").count(), 1);
 }

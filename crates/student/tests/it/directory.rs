@@ -1,5 +1,6 @@
 //! Model directories: what was saved is loaded, and what cannot be used is named.
 
+use apprentice_core::Sentence;
 use std::path::Path;
 
 use apprentice_encoder::NetworkOptions;
@@ -52,6 +53,21 @@ fn a_sentence_alone_gets_the_same_entities_as_among_others() {
         assert_eq!(&student.predict(std::slice::from_ref(sentence), None).unwrap()[0], expected);
     }
     assert!(together.iter().any(|entities| !entities.is_empty()), "the test is empty: nothing was predicted");
+}
+
+#[test]
+fn embeddings_have_length_1_and_do_not_depend_on_others() {
+    let mut student = student(3, 1);
+    let mut sentences = toy(30, 0);
+    sentences.push(Sentence::from_words("empty", [""]));
+    let all = student.embed(&sentences).unwrap();
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    for (sentence, vector) in sentences.iter().zip(&all) {
+        assert_eq!(&student.embed(std::slice::from_ref(sentence)).unwrap()[0], vector);
+        let expected = if sentence.tokens().is_empty() { 0.0 } else { 1.0 };
+        assert!((product(vector, vector) - expected).abs() < 1e-5);
+    }
+    assert!(all[1..30].iter().any(|other| product(other, &all[0]) < 0.999));
 }
 
 #[test]

@@ -404,6 +404,12 @@ pub fn estimate(text: &str) -> u64 {
     text.len().div_ceil(4) as u64
 }
 
+/// About how many tokens the messages of a request have.
+#[must_use]
+pub fn estimate_of(request: &Request) -> u64 {
+    request.messages.iter().map(|message| estimate(&message.content)).sum()
+}
+
 /// The clock: what comes back from a provider depends on the time anyway.
 fn now() -> SystemTime {
     #[expect(clippy::disallowed_methods, reason = "when a request was sent is what the store is to say")]

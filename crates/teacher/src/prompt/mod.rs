@@ -54,7 +54,7 @@ use thiserror::Error;
 pub use strategy::{Strategy, UnknownStrategy, Version};
 
 use self::template::{Template, VARIABLES};
-use crate::{EntityType, Example, Examples, LabelSet, Mention, Request};
+use crate::{EntityType, Example, Examples, LabelSet, Mention, Message, Request, Role};
 
 /// What is wrong with a template, or with a template and its examples.
 #[derive(Debug, Error)]
@@ -199,6 +199,12 @@ fn answer(mentions: &[Mention]) -> String {
     json + "]}"
 }
 
+/// What a strategy is called where the teacher has checked its answers.
+#[must_use]
+pub fn checked(strategy: &str) -> Arc<str> {
+    format!("{strategy}+check").into()
+}
+
 /// A template that is ready to be filled in, with the label set and the examples to fill it with.
 #[derive(Debug)]
 pub struct Prompt {
@@ -289,6 +295,21 @@ impl Prompt {
             source,
         })?;
         Ok(Request::new(model, messages).about(sentence.id(), self.name.clone(), sentence.text()))
+    }
+
+    /// The question that puts `answer` to the model that gave it to `request`, to be checked and given again, whole and in
+    /// the same form. The strategy is called as before with `+check` behind it.
+    ///
+    /// A second look at one's own answer is known to help reasoning (Madaan et al. 2023, arXiv 2303.17651) and to remove
+    /// names that are none (Wang et al. 2023, arXiv 2304.10428, who ask about each entity by itself).
+    #[must_use]
+    pub fn check(request: &Request, answer: &str) -> Request {
+        let mut check = request.clone();
+        check.strategy = checked(&request.strategy);
+        let say = |role, content: &str| Message { role, content: content.to_owned() };
+        check.messages.push(say(Role::Assistant, answer));
+        check.messages.push(say(Role::User, include_str!("../../prompts/check-1.md").trim_end()));
+        check
     }
 
     fn variables(&self, sentence: &str, fence: &str, chosen: &[Example]) -> Value {

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use apprentice_core::Provenance;
+use apprentice_core::{Confidence, Provenance};
 use apprentice_teacher::votes::Quorum;
-use apprentice_teacher::{Annotator, Completion, Form, annotate, default_labels};
+use apprentice_teacher::{Annotator, Completion, Form, VotedSentence, annotate, default_labels};
 
 use crate::sentence;
 
 fn answer(id: &str, text: &str) -> Completion {
     Completion {
+        sample: 0,
         id: id.to_owned(),
         strategy: "cot".into(),
         model: "m-7".into(),
@@ -113,17 +114,24 @@ fn several_completions_vote_and_the_unreadable_abstain() {
     completions[1].strategy = "standard".into();
     let mut annotator = Annotator::new(&default_labels());
     let voted = annotator.annotate_votes(&rome, &completions, Quorum::Majority).unwrap();
-    assert_eq!(voted.answers, 3);
+    assert_eq!(voted.answers.len(), 3);
     let [vote] = &*voted.votes else { panic!("{:?}", voted.votes) };
     assert_eq!((&*vote.entity.label, voted.sentence.entities()), ("LOC", std::slice::from_ref(&vote.entity)));
     assert!((vote.boundary_share - 2.0 / 3.0).abs() < 1e-12 && (vote.share - 1.0 / 3.0).abs() < 1e-12);
     assert_eq!(
         voted.sentence.provenance(),
-        &Provenance::Distilled { strategy: "cot+standard".into(), model: "m-7".into() }
+        &Provenance::Distilled { strategy: "cot | standard".into(), model: "m-7".into() }
     );
+    assert_eq!(voted.sentence.confidence(0), Confidence::new(vote.share).ok());
+    // Of one answer there is no share to speak of; put together with the other three it has one vote of four.
+    let alone = annotator.annotate_votes(&rome, &completions[..1], Quorum::Majority).unwrap();
+    assert_eq!((alone.sentence.entities().len(), alone.sentence.confidence(0)), (2, None));
+    let merged = VotedSentence::merged(&[&voted, &alone], Quorum::Majority).unwrap();
+    assert_eq!((merged.answers.len(), &*merged.sentence.entities()[0].label), (4, "ORG"));
+    assert_eq!(merged.sentence.confidence(0), Confidence::new(0.5).ok());
     assert!(annotator.annotate_votes(&rome, &completions[2..3], Quorum::Majority).is_none());
     assert!(annotator.annotate_votes(&rome, [], Quorum::Majority).is_none());
     let report = annotator.finish();
-    assert_eq!((report.sentences, report.done, report.failures.len()), (3, 1, 2));
-    assert_eq!((report.abstained.count, report.mentions, report.exact), (1, 3, 3));
+    assert_eq!((report.sentences, report.done, report.failures.len()), (4, 2, 2));
+    assert_eq!((report.abstained.count, report.mentions, report.exact), (1, 5, 5));
 }

@@ -4,26 +4,28 @@ use std::{
     collections::{HashSet, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
 use anyhow::{Context, Result, bail};
-use apprentice_core::{Sentence, corpus::Record, files};
+use apprentice_core::{Sentence, files};
 use apprentice_teacher::{
-    Annotator, Completion, Endpoint, ExamplePool, Examples, Finish, LabelSet, Live, Parameters, Prompt, Protocol,
-    Report, Request, Selector, Stop, Store, Tally, Usage,
+    Endpoint, ExamplePool, Examples, Finish, LabelSet, Live, Parameters, Prompt, Protocol, Request, Response, Selector,
+    Stop, Store, Tally, Usage,
     live::{self, Form, Price, Prices, Spent},
+    prompt::checked,
     run,
     store::{Contents, OpenedStore, Recovery},
-    votes::Quorum,
 };
 use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::{
-    Args, Settings, finish, print_report,
+    Args, Settings, beside, finish, named_strategy,
+    nearest::Embedded,
     provider::{LiveSettings, endpoint},
+    sheet::{Account, Answers, Role, Sheet},
 };
 use crate::{
     inputs::{self, Sentences},
@@ -34,7 +36,7 @@ use crate::{
 
 /// What a job came to.
 #[derive(Serialize)]
-struct Account {
+struct JobAccount<'a> {
     /// What became of the requests of this run; nothing if none was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     requests: Option<Tally>,
@@ -48,13 +50,8 @@ struct Account {
     found: Found,
     /// What lies in the store now, from all runs.
     store: Contents,
-    /// Sentences without an answer that can be used: refused, filtered, failed, or not asked.
-    unanswered: usize,
-    /// Sentences with fewer answers than samples were asked for.
-    incomplete: usize,
-    /// What became of the answers.
     #[serde(flatten)]
-    report: Report,
+    account: &'a Account,
 }
 
 /// What was found when a store was opened.
@@ -73,9 +70,9 @@ struct Job<'a> {
     settings: &'a Settings,
     live: &'a LiveSettings,
     model: Arc<str>,
-    prompt: Prompt,
+    /// One for each strategy, with the schema of its answers where they have one.
+    prompts: Vec<(Prompt, Option<Arc<serde_json::Value>>)>,
     parameters: Parameters,
-    schema: Option<Arc<serde_json::Value>>,
     price: Option<Price>,
     sentences: Sentences,
     /// How many there are.
@@ -84,14 +81,14 @@ struct Job<'a> {
 
 pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: Progress) -> Result<()> {
     let live = &settings.live;
-    live.check()?;
+    live.validate()?;
     let to = WriteSettings::for_path(&settings.output, args.overwrite)?;
     if let Some(path) = &args.export_transcripts {
         files::check_output(path, args.overwrite)?;
     }
     let model = live.model.clone().context("which model? pass --model NAME, as the provider has it")?;
     let endpoint = endpoint(protocol, live, !args.dry_run && !args.reparse)?;
-    let prompt = prompt(settings, progress)?;
+    let mut prompts = prompts(settings, progress)?;
     let prices = live.prices.as_deref().map_or_else(|| Ok(Prices::built_in()), Prices::read)?;
     let price = prices.of(&model);
     if live.max_cost.is_some() && price.is_none() {
@@ -101,9 +98,13 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     let count = check_input(&sentences)?;
     let parameters = live.parameters()?;
     // Reasoning in prose needs no schema, unless one is asked for.
-    let is_formed = live.form.map_or(!prompt.reasons(), |form| form != Form::Text);
-    let schema = is_formed.then(|| Arc::new(prompt.schema()));
-    let job = Job { args, settings, live, model, prompt, parameters, schema, price, sentences, count };
+    let is_formed = |prompt: &Prompt| live.form.map_or(!prompt.reasons(), |form| form != Form::Text);
+    let with_schema = |prompt: Prompt| {
+        let schema = is_formed(&prompt).then(|| Arc::new(prompt.schema()));
+        (prompt, schema)
+    };
+    let prompts = prompts.drain(..).map(with_schema).collect();
+    let job = Job { args, settings, live, model, prompts, parameters, price, sentences, count };
     let store_path = live.store.clone().unwrap_or_else(|| beside(&settings.output, "store"));
     if args.reparse && !store_path.exists() {
         bail!("{}: there is no store to write from: name it with --store", store_path.display());
@@ -120,51 +121,22 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     if let Some(tally) = &tally {
         progress.note(summary(tally, &spent, cost));
         // Ctrl-C after the last answer changes nothing.
-        let total = job.count * live.samples as usize;
-        if let Some(stop) = client.stopped().filter(|_| tally.settled() < total) {
+        if let Some(stop) = client.stopped().filter(|_| tally.settled() < job.requests_in_all()) {
             bail!(
                 "{} of {} requests are answered and kept in {}; {stop}; --reparse writes what there is",
                 tally.settled() - tally.failed.count,
-                total,
+                job.requests_in_all(),
                 store_path.display()
             );
         }
     }
     runtime.block_on(store.flush())?;
-    let (report, unanswered, incomplete) = job.write(&client, &to, progress)?;
+    let account = job.write(&client, &to, progress)?;
+    let failed = tally.as_ref().map(|tally| tally.failed.clone());
     let contents = store.contents()?;
-    let account =
-        Account { requests: tally, sent: spent, cost, found, store: contents, unanswered, incomplete, report };
-    output::write_file(
-        &beside(&settings.output, "settings.toml"),
-        args.overwrite,
-        toml::to_string_pretty(settings)?.as_bytes(),
-    )?;
-    finish(args, settings, &account, progress, || {
-        print_report(&account.report)?;
-        if account.unanswered + account.incomplete > 0 {
-            output::print(format_args!(
-                "{} sentences have no answer, {} fewer answers than samples",
-                account.unanswered, account.incomplete
-            ))?;
-        }
-        Ok(())
-    })?;
-    let failed = account.unanswered + account.incomplete + account.report.failures.len();
-    if failed > 0 && !args.skip_failed {
-        let first = account.requests.as_ref().map(|tally| &tally.failed).filter(|failed| !failed.is_empty());
-        let why = first.map(|failed| format!(" ({failed})")).unwrap_or_default();
-        bail!(
-            "{failed} of {} sentences could not be annotated as asked{why}; the others are written; --skip-failed makes that no error",
-            job.count
-        );
-    }
-    Ok(())
-}
-
-/// The path with another ending behind it.
-pub fn beside(path: &Path, ending: &str) -> PathBuf {
-    PathBuf::from(format!("{}.{ending}", path.display()))
+    let job_account = JobAccount { requests: tally, sent: spent, cost, found, store: contents, account: &account };
+    finish(args, settings, &account, &job_account)?;
+    if args.skip_failed { Ok(()) } else { account.require_all(failed.as_ref()) }
 }
 
 /// Reads all of the input once: nothing is paid for before it is known to be sound.
@@ -208,15 +180,22 @@ fn open_store(path: &Path, progress: Progress) -> Result<(Arc<Store>, Found)> {
     Ok((Arc::new(store), Found { recovery, interrupted }))
 }
 
-fn prompt(settings: &Settings, progress: Progress) -> Result<Prompt> {
+/// A prompt for each strategy that is asked for.
+fn prompts(settings: &Settings, progress: Progress) -> Result<Vec<Prompt>> {
     let live = &settings.live;
-    let name = settings.strategy.as_deref().unwrap_or("standard");
-    let strategy = super::named_strategy(name)?;
     let label_set = LabelSet::built_in(&live.label_set).or_else(|unknown| {
         let path = Path::new(&live.label_set);
         if path.exists() { LabelSet::read(path) } else { Err(unknown) }
     })?;
-    let prompt = Prompt::new(&strategy, &label_set)?;
+    let named = if settings.strategy.is_empty() { &["standard".to_owned()][..] } else { &settings.strategy };
+    let mut prompts = Vec::new();
+    for name in named {
+        let prompt = Prompt::new(&named_strategy(name)?, &label_set)?;
+        if prompts.iter().any(|other: &Prompt| other.name() == prompt.name()) {
+            bail!("--strategy: {} twice", prompt.name());
+        }
+        prompts.push(prompt);
+    }
     let number = |text: &str| text.parse().ok().filter(|n| *n > 0);
     let selector = match live.examples.split_once(':') {
         None if live.examples == "fixed" => Selector::Fixed,
@@ -227,13 +206,19 @@ fn prompt(settings: &Settings, progress: Progress) -> Result<Prompt> {
         _ => bail!("--examples {}: expected fixed, random:N or nearest:N", live.examples),
     };
     match (&live.pool, selector) {
-        (None, Selector::Fixed) => Ok(prompt),
+        (None, Selector::Fixed) => Ok(prompts),
         (Some(_), Selector::Fixed) => bail!("--pool is of no use with --examples fixed: pass random:N or nearest:N"),
         (None, _) => bail!("--examples {}: which sentences? pass --pool FILE with labelled ones", live.examples),
         (Some(pool), selector) => {
             let corpora = inputs::labelled(std::slice::from_ref(pool), progress)?;
             let pool = ExamplePool::new(corpora.into_iter().flat_map(|corpus| corpus.sentences).collect())?;
-            Ok(prompt.with_examples(Examples::new(selector, Arc::new(pool)))?)
+            let pool = Arc::new(pool);
+            let examples = match (selector, &live.examples_encoder) {
+                (Selector::Nearest { n }, Some(encoder)) => Examples::nearest(n, Embedded::new(encoder, &pool)?, pool),
+                (_, Some(_)) => bail!("--examples-encoder is of use with --examples nearest:N alone"),
+                (selector, None) => Examples::new(selector, pool),
+            };
+            prompts.into_iter().map(|prompt| Ok(prompt.with_examples(examples.clone())?)).collect()
         }
     }
 }
@@ -252,11 +237,18 @@ impl Job<'_> {
         settings
     }
 
-    /// The requests about one sentence.
-    fn requests(&self, sentence: &Sentence) -> Result<Vec<Request>> {
-        let mut request = self.prompt.request(sentence, self.model.clone())?;
+    /// How many requests it takes, if each is answered at once.
+    const fn requests_in_all(&self) -> usize {
+        let checks = if self.live.check { 2 } else { 1 };
+        self.count * self.prompts.len() * self.live.samples as usize * checks
+    }
+
+    /// The requests about one sentence under one strategy.
+    fn requests(&self, sentence: &Sentence, prompt: usize) -> Result<Vec<Request>> {
+        let (prompt, schema) = &self.prompts[prompt];
+        let mut request = prompt.request(sentence, self.model.clone())?;
         request.parameters = self.parameters.clone();
-        request.schema.clone_from(&self.schema);
+        request.schema.clone_from(schema);
         let sample = |sample| {
             let mut request = request.clone();
             request.sample = sample;
@@ -265,23 +257,62 @@ impl Job<'_> {
         Ok((0..self.live.samples).map(sample).collect())
     }
 
-    fn all_requests(&self) -> impl Iterator<Item = Result<Request>> {
-        self.sentences.iter().flat_map(|sentence| match sentence.and_then(|sentence| self.requests(&sentence)) {
+    /// What `of` makes of each sentence and strategy.
+    fn all<'a>(
+        &'a self,
+        of: impl Fn(&Sentence, usize) -> Result<Vec<Request>> + Copy + 'a,
+    ) -> impl Iterator<Item = Result<Request>> + 'a {
+        let of_sentence = move |sentence: &Sentence| {
+            let requests: Result<Vec<Vec<Request>>> =
+                (0..self.prompts.len()).map(|prompt| of(sentence, prompt)).collect();
+            requests.map(|requests| requests.concat())
+        };
+        self.sentences.iter().flat_map(move |sentence| match sentence.and_then(|sentence| of_sentence(&sentence)) {
             Ok(requests) => requests.into_iter().map(Ok).collect::<Vec<_>>(),
             Err(error) => vec![Err(error)],
         })
     }
 
+    fn first_requests(&self) -> impl Iterator<Item = Result<Request>> {
+        self.all(|sentence, prompt| self.requests(sentence, prompt))
+    }
+
+    /// The answers that are to be checked, as requests to do so. An answer that is not whole is not checked.
+    fn check_requests<'a>(&'a self, client: &'a Live) -> impl Iterator<Item = Result<Request>> + 'a {
+        self.all(|sentence, prompt| {
+            let mut checks = Vec::new();
+            for request in self.requests(sentence, prompt)? {
+                checks.extend(check_of(client, &request)?);
+            }
+            Ok(checks)
+        })
+    }
+
     /// Asks for everything that the store does not have.
     async fn ask(&self, client: &Live, progress: Progress) -> Result<Tally> {
-        let total = self.count * self.live.samples as usize;
-        let bar = progress.bar(total, &format!("ask {}", self.model));
-        let show = |tally: &Tally| show(&bar, tally, &client.spent(), self.price);
-        let job = run(client, self.all_requests(), self.live.concurrency, show);
+        let bar = progress.bar(self.requests_in_all(), &format!("ask {}", self.model));
+        let mut tally = self.round(client, self.first_requests(), &bar, progress).await?;
+        if self.live.check && client.stopped().is_none() {
+            tally.extend(self.round(client, self.check_requests(client), &bar, progress).await?);
+        }
+        bar.finish_and_clear();
+        Ok(tally)
+    }
+
+    async fn round(
+        &self,
+        client: &Live,
+        requests: impl Iterator<Item = Result<Request>>,
+        bar: &ProgressBar,
+        progress: Progress,
+    ) -> Result<Tally> {
+        let before = bar.position();
+        let show = |tally: &Tally| show(bar, before, tally, &client.spent(), self.price);
+        let job = run(client, requests, self.live.concurrency, show);
         let mut job = std::pin::pin!(job);
-        let tally = loop {
+        loop {
             tokio::select! {
-                done = &mut job => break done,
+                done = &mut job => return done.map_err(|(_, error)| error),
                 pressed = tokio::signal::ctrl_c() => {
                     pressed?;
                     if client.stopped().is_some() {
@@ -291,80 +322,71 @@ impl Job<'_> {
                     bar.suspend(|| progress.note("interrupted: waiting for what is in flight; once more to give it up"));
                 }
             }
-        };
-        bar.finish_and_clear();
-        tally.map_err(|(_, error)| error)
+        }
     }
 
-    /// Writes what the store has, in the order of the input. Gives the account, how many sentences have no answer, and how
-    /// many have fewer than samples were asked for.
-    fn write(&self, client: &Live, to: &WriteSettings, progress: Progress) -> Result<(Report, usize, usize)> {
+    /// Writes what the store has, in the order of the input.
+    fn write(&self, client: &Live, to: &WriteSettings, progress: Progress) -> Result<Account> {
         let labels = if self.settings.labels.is_empty() {
-            self.prompt.label_set().labels()
+            self.prompts[0].0.label_set().labels()
         } else {
             self.settings.labels.clone()
         };
-        let mut annotator = Annotator::new(&labels);
-        let quorum = self.live.quorum.map_or(Quorum::Majority, Quorum::AtLeast);
+        let mut strategies = Vec::new();
+        for (prompt, _) in &self.prompts {
+            let name: Arc<str> = prompt.name().into();
+            strategies.push((name.clone(), if self.live.check { Role::Draft } else { Role::Votes }));
+            strategies.extend(self.live.check.then(|| (checked(&name), Role::Votes)));
+        }
+        let mut sheet = Sheet::new(strategies, &labels, self.settings.overlaps)
+            .with_quorum(self.live.quorum)
+            .with_price(self.price)
+            .with_gold(self.args.gold.as_deref(), &self.args.read, progress)?;
         let mut transcripts = match &self.args.export_transcripts {
             Some(path) => Some(files::AtomicFile::create(path, self.args.overwrite)?),
             None => None,
         };
-        let (mut unanswered, mut incomplete) = (0, 0);
+        let answers = |sentence: &Sentence| {
+            let mut all = Vec::new();
+            for prompt in 0..self.prompts.len() {
+                all.extend(self.answers(client, sentence, prompt)?);
+            }
+            if let Some(file) = &mut transcripts {
+                for completion in all.iter().flat_map(|answers| &answers.completions) {
+                    writeln!(file, "{}", serde_json::to_string(completion)?)?;
+                }
+            }
+            Ok(all)
+        };
         let bar = progress.bar(self.count, "annotate");
-        to.write(&self.settings.output, |take| {
-            for sentence in self.sentences.iter() {
-                bar.inc(1);
-                let sentence = sentence?;
-                let completions = self.completions(client, &sentence)?;
-                if let Some(file) = &mut transcripts {
-                    export(file, &completions)?;
-                }
-                let annotated = match completions.as_slice() {
-                    [] => {
-                        unanswered += 1;
-                        None
-                    }
-                    [(_, only)] if self.live.samples == 1 => annotator.annotate(&sentence, only),
-                    several => {
-                        incomplete += usize::from(several.len() < self.live.samples as usize);
-                        let several = several.iter().map(|(_, completion)| completion);
-                        annotator.annotate_votes(&sentence, several, quorum).map(|voted| voted.sentence)
-                    }
-                };
-                if let Some(annotated) = annotated {
-                    take(Record::from(&annotated))?;
-                }
-            }
-            if annotator.report().done == 0 {
-                bail!("no sentence has an answer that can be used: nothing was written");
-            }
-            Ok(())
-        })?;
-        bar.finish_and_clear();
+        sheet.write((&self.settings.output, to), self.sentences.iter(), answers, &bar)?;
         if let Some(file) = transcripts {
             file.commit()?;
         }
-        Ok((annotator.finish(), unanswered, incomplete))
+        sheet.finish()
     }
 
-    /// The answers to a sentence that the store has, each with the number of its sample.
-    fn completions(&self, client: &Live, sentence: &Sentence) -> Result<Vec<(u32, Completion)>> {
-        let mut completions = Vec::new();
-        for request in self.requests(sentence)? {
-            let response = client.stored(&client.key(&request))?;
-            if let Some(response) = response.filter(|r| matches!(r.finish, Finish::Stop | Finish::Length)) {
-                completions.push((request.sample, request.completed(response)));
+    /// The answers to a sentence that the store has: those of the strategy, and where they are checked, the checked ones.
+    fn answers(&self, client: &Live, sentence: &Sentence, prompt: usize) -> Result<Vec<Answers>> {
+        let (mut first, mut checked) = (Answers::default(), Answers::default());
+        for request in self.requests(sentence, prompt)? {
+            if self.live.check {
+                match check_of(client, &request)? {
+                    Some(check) => take(client, &check, &mut checked)?,
+                    None => checked.asked += 1,
+                }
             }
+            take(client, &request, &mut first)?;
         }
-        Ok(completions)
+        Ok(if self.live.check { vec![first, checked] } else { vec![first] })
     }
 
     /// Shows one prompt, and what the job would need.
     fn dry_run(&self, endpoint: &Endpoint, store: &Path, progress: Progress) -> Result<()> {
         let stored = if store.exists() { Some(open_store(store, progress)?.0) } else { None };
-        let (mut first, mut asked, mut answered, mut tokens) = (None, 0_u64, 0_u64, 0_u64);
-        for request in self.all_requests() {
+        let (mut shown, mut asked, mut answered, mut tokens) = (Vec::<Request>::new(), 0_u64, 0_u64, 0_u64);
+        let mut output_tokens = 0;
+        for request in self.first_requests() {
             let request = request?;
             let known =
                 stored.as_ref().map(|store| store.answer(&live::key(endpoint, self.live.form, &request), |_| Some(())));
@@ -373,17 +395,28 @@ impl Job<'_> {
                 continue;
             }
             asked += 1;
-            tokens += request.messages.iter().map(|message| live::estimate(&message.content)).sum::<u64>();
-            first.get_or_insert(request);
-        }
-        if let Some(request) = &first {
-            for message in &request.messages {
-                output::print(format_args!("--- {:?}\n{}", message.role, message.content))?;
+            // A name in JSON is some twelve tokens, and a sentence has one or two; reasoning is some two hundred.
+            let reasons =
+                self.prompts.iter().any(|(prompt, _)| prompt.name() == &*request.strategy && prompt.reasons());
+            let (input, output) = (live::estimate_of(&request), if reasons { 250 } else { 40 });
+            tokens += input;
+            output_tokens += output;
+            if self.live.check {
+                // The same once more, with the answer and the order to check it.
+                let check = Prompt::check(&request, "");
+                (asked, tokens, output_tokens) =
+                    (asked + 1, tokens + live::estimate_of(&check) + output, output_tokens + output);
+            }
+            if shown.iter().all(|other| other.strategy != request.strategy) {
+                shown.push(request);
             }
         }
-        // A name in JSON is some twelve tokens, and a sentence has one or two; reasoning is some two hundred.
-        let each = if self.prompt.reasons() { 250 } else { 40 };
-        let usage = Usage { input: tokens, cached: 0, output: asked * each };
+        for request in &shown {
+            for message in &request.messages {
+                output::print(format_args!("--- {}, {:?}\n{}", request.strategy, message.role, message.content))?;
+            }
+        }
+        let usage = Usage { input: tokens, cached: 0, output: output_tokens };
         let cost = self
             .price
             .map_or("unknown (give --prices FILE)".to_owned(), |price| format!("about {:.2}", price.of(usage)));
@@ -404,21 +437,32 @@ impl Job<'_> {
     }
 }
 
-/// One completion a line; of several answers to one sentence, the later ones are under a strategy of their own, `cot#2`,
-/// because a transcript has one answer for each.
-fn export(file: &mut impl Write, completions: &[(u32, Completion)]) -> Result<()> {
-    for (sample, completion) in completions {
-        let mut completion = completion.clone();
-        if *sample > 0 {
-            completion.strategy = format!("{}#{}", completion.strategy, sample + 1).into();
-        }
-        writeln!(file, "{}", serde_json::to_string(&completion)?)?;
+/// What the store has for a request.
+fn stored(client: &Live, request: &Request) -> Result<Option<Response>> {
+    Ok(client.stored(&client.key(request))?)
+}
+
+/// The request to check the answer to `request`, if there is a whole one.
+fn check_of(client: &Live, request: &Request) -> Result<Option<Request>> {
+    let answer = stored(client, request)?.filter(|answer| answer.finish == Finish::Stop);
+    Ok(answer.map(|answer| Prompt::check(request, &answer.text)))
+}
+
+/// Takes what the store has for a request to the other answers.
+fn take(client: &Live, request: &Request, answers: &mut Answers) -> Result<()> {
+    answers.asked += 1;
+    let Some(response) = stored(client, request)? else { return Ok(()) };
+    if let Some(usage) = response.usage {
+        *answers.usage.get_or_insert_default() += usage;
+    }
+    if matches!(response.finish, Finish::Stop | Finish::Length) {
+        answers.completions.push(request.completed(response));
     }
     Ok(())
 }
 
-fn show(bar: &ProgressBar, tally: &Tally, spent: &Spent, price: Option<Price>) {
-    bar.set_position(tally.settled() as u64);
+fn show(bar: &ProgressBar, before: u64, tally: &Tally, spent: &Spent, price: Option<Price>) {
+    bar.set_position(before + tally.settled() as u64);
     let cost = price.map_or(String::new(), |price| format!(", cost {:.4}", price.of(spent.usage)));
     bar.set_message(format!("{} failed, {} sent{cost}", tally.failed.count, spent.requests));
 }

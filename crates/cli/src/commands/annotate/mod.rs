@@ -1,7 +1,10 @@
 //! `annotate`: sentences in, distilled data out.
 
 mod live;
+mod nearest;
 mod provider;
+mod replay;
+mod sheet;
 
 use std::{
     path::{Path, PathBuf},
@@ -9,17 +12,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use apprentice_core::{Sentence, corpus::conll, files};
-use apprentice_teacher::{
-    Annotation, Annotator, Client, LabelSet, Prompt, Replay, Report, Strategy, Transcript, Unused, block_on,
-    default_labels,
-};
+use apprentice_core::files;
+use apprentice_teacher::{OverlapPolicy, Strategy};
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
+use self::sheet::Account;
 use crate::{
-    commands::score,
-    inputs::{self, ReadFlags},
+    inputs::{self, ReadFlags, one_of},
     output,
     progress::Progress,
     settings,
@@ -33,7 +33,7 @@ pub struct Args {
     /// TOML file with the same settings; flags override it.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Write what could be annotated even if some completions cannot be used.
+    /// It is no error if some sentences could not be annotated as asked; the others are written in any case.
     #[arg(long)]
     skip_failed: bool,
     /// Let the transcript hold completions for sentences that are not in the input.
@@ -71,14 +71,20 @@ struct Flags {
     #[arg(long)]
     input: Option<PathBuf>,
     /// `standard`, `cot`, one of their versions (`cot@1`), or a file with a template of your own; for a replay only needed
-    /// if the transcript holds several.
-    #[arg(long)]
-    strategy: Option<String>,
+    /// if the transcript holds several. Several give one output, by vote, and are measured side by side.
+    #[arg(long, value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    strategy: Vec<String>,
     /// The entity types to accept; mentions of others are counted and left out [default: those of the label set]
     #[arg(long, value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     labels: Vec<String>,
-    /// The file of columns to write; the settings and the account go beside it.
+    /// Which mention gets a place that two want: `first`, as many as possible, the one listed first; or `longest`
+    /// [default: first]
+    #[arg(long, value_name = "POLICY", value_parser = one_of::<OverlapPolicy>(&OverlapPolicy::NAMES))]
+    overlaps: Option<OverlapPolicy>,
+    /// The file to write, as its ending says or else in columns; the settings and the account go beside it. Where answers
+    /// vote, `.jsonl` keeps the share of each entity as its `score`.
     #[arg(short, long)]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -91,10 +97,12 @@ struct Flags {
 struct Settings {
     provider: String,
     input: PathBuf,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    strategy: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    strategy: Vec<String>,
     #[serde(default)]
     labels: Vec<Arc<str>>,
+    #[serde(default)]
+    overlaps: OverlapPolicy,
     output: PathBuf,
     #[serde(default)]
     live: provider::LiveSettings,
@@ -103,149 +111,48 @@ struct Settings {
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let settings: Settings = settings::resolve(&toml::Table::new(), args.config.as_deref(), &args.flags)?;
     inputs::check_labels(&settings.labels)?;
-    let beside = |ending: &str| live::beside(&settings.output, ending);
-    let (settings_path, report_path) = (beside("settings.toml"), beside("report.json"));
+    if settings.output == Path::new("-") {
+        bail!("-o -: the settings and the account go beside the output: expected the name of a file");
+    }
     if !args.dry_run {
-        for path in [&settings.output, &settings_path, &report_path] {
+        for path in [&settings.output, &beside(&settings.output, SETTINGS), &beside(&settings.output, REPORT)] {
             files::check_output(path, args.overwrite)?;
         }
     }
-    let Some(file) = settings.provider.strip_prefix("replay:").map(Path::new) else {
-        let protocol = settings.provider.parse();
-        let protocol = protocol.map_err(|why: String| anyhow!("provider: {why}, or replay:FILE"))?;
-        return live::annotate(args, &settings, protocol, progress);
-    };
-    if args.dry_run || args.reparse || args.export_transcripts.is_some() {
-        bail!("--dry-run, --reparse and --export-transcripts are for live teachers: a replay costs nothing");
+    if let Some(transcript) = settings.provider.strip_prefix("replay:") {
+        return replay::annotate(args, &settings, Path::new(transcript), progress);
     }
-    let labels = if settings.labels.is_empty() { default_labels() } else { settings.labels.clone() };
-    let sentences = inputs::unlabelled(&settings.input, &args.read, progress)?;
-    let reader = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let transcript = Transcript::read(std::io::BufReader::new(reader), &file.display().to_string())?;
-    let strategy = strategy(settings.strategy.as_deref(), &transcript)?;
-    let unused = if args.allow_unused { Unused::Allow } else { Unused::Refuse };
-    let Annotation { sentences, report } =
-        replay(&sentences, transcript.under(strategy.name())?, &strategy, &labels, unused, progress)?;
-    if !args.skip_failed {
-        report.require_all().context("nothing was written; pass --skip-failed to leave these sentences out")?;
-    }
-    let mut columns = Vec::new();
-    conll::write(&mut columns, &sentences)?;
-    output::write_file(&settings.output, args.overwrite, &columns)?;
-    output::write_file(&settings_path, args.overwrite, toml::to_string_pretty(&settings)?.as_bytes())?;
-    finish(args, &settings, &report, progress, || print_report(&report))
+    let protocol = settings.provider.parse();
+    let protocol = protocol.map_err(|why: String| anyhow!("provider: {why}, or replay:FILE"))?;
+    live::annotate(args, &settings, protocol, progress)
 }
 
-/// Writes the account, with the teacher's quality where there are human labels, and prints it.
-fn finish(
-    args: &Args,
-    settings: &Settings,
-    account: &impl Serialize,
-    progress: Progress,
-    print: impl FnOnce() -> Result<()>,
-) -> Result<()> {
-    #[derive(Serialize)]
-    struct Sheet<'a, A> {
-        #[serde(flatten)]
-        account: &'a A,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        quality: Option<serde_json::Value>,
-    }
-    let gold = args.gold.as_deref();
-    let quality = gold.map(|gold| score::quality(gold, &settings.output, &args.read, progress)).transpose()?;
-    let (json, page) = quality.map_or((None, None), |quality| (Some(quality.json), Some(quality.page)));
-    let sheet = Sheet { account, quality: json };
-    let path = live::beside(&settings.output, "report.json");
-    output::write_file(&path, args.overwrite, &serde_json::to_vec_pretty(&sheet)?)?;
-    if args.json {
-        return output::print_json(&sheet);
-    }
-    print()?;
-    page.map_or(Ok(()), |page| page.print())
+/// What the name of the settings ends with.
+const SETTINGS: &str = "settings.toml";
+/// What the name of the account ends with.
+const REPORT: &str = "report.json";
+
+/// The path with another ending behind it.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    PathBuf::from(format!("{}.{ending}", path.display()))
 }
 
-/// The strategy that was asked for, or the only one in the transcript.
-fn strategy(asked: Option<&str>, transcript: &Transcript) -> Result<Strategy> {
-    let name = match (asked, transcript.strategies().as_slice()) {
-        (Some(asked), _) => asked.to_owned(),
-        (None, [only]) => only.clone(),
-        (None, several) => {
-            bail!("{} holds several strategies: choose one with --strategy {}", transcript.file(), several.join("|"))
-        }
-    };
-    // `standard` is the latest version, unless the transcript means by it the first.
-    if let Some(recorded) = Strategy::recorded(&name).filter(|s| transcript.strategies().iter().any(|n| n == s.name()))
-    {
-        return Ok(recorded);
-    }
-    named_strategy(&name)
+/// Writes the settings and the account, as `whole` has it, beside the output, and prints it.
+fn finish(args: &Args, settings: &Settings, account: &Account, whole: &impl Serialize) -> Result<()> {
+    let write = |ending, content: &[u8]| output::write_file(&beside(&settings.output, ending), args.overwrite, content);
+    write(SETTINGS, toml::to_string_pretty(settings)?.as_bytes())?;
+    write(REPORT, &serde_json::to_vec_pretty(whole)?)?;
+    if args.json { output::print_json(whole) } else { account.print() }
 }
 
-/// A built-in strategy, or the template at a path.
+/// A built-in strategy, or the template at a path. A template says by `{# reasons #}` at its start that it asks for
+/// reasoning.
 fn named_strategy(name: &str) -> Result<Strategy> {
     name.parse().or_else(|unknown| {
         let template =
             std::fs::read_to_string(name).with_context(|| format!("{unknown}, or a readable template file"))?;
         let stem = Path::new(name).file_stem().map_or(name.to_owned(), |s| s.to_string_lossy().into_owned());
-        Ok(Strategy::Custom { name: stem, template, reasons: false })
+        let reasons = template.trim_start().starts_with("{# reasons #}");
+        Ok(Strategy::Custom { name: stem, template, reasons })
     })
-}
-
-/// Asks the transcript for every sentence and aligns the answers.
-pub fn replay(
-    sentences: &[Sentence],
-    transcript: Transcript,
-    strategy: &Strategy,
-    labels: &[Arc<str>],
-    unused: Unused,
-    progress: Progress,
-) -> Result<Annotation> {
-    let model = transcript
-        .check(sentences, unused)
-        .context("the input and the transcript do not fit (--allow-unused lets the transcript hold more)")?
-        .first()
-        .map_or_else(|| "".into(), |c| c.model.clone());
-    let prompt = Prompt::new(strategy, &LabelSet::default())?;
-    let client: &dyn Client = &Replay::new(transcript);
-    let mut annotator = Annotator::new(labels);
-    let mut annotated = Vec::new();
-    let bar = progress.bar(sentences.len(), &format!("annotate ({})", strategy.name()));
-    for sentence in sentences {
-        let request = prompt.request(sentence, model.clone())?;
-        let response = block_on(client.complete(&request))?;
-        annotated.extend(annotator.annotate(sentence, &request.completed(response)));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(Annotation { sentences: annotated, report: annotator.finish() })
-}
-
-fn print_report(report: &Report) -> Result<()> {
-    let mut rows: Vec<(String, usize)> = vec![
-        ("sentences".into(), report.sentences),
-        ("annotated".into(), report.done),
-        ("failed".into(), report.failures.len()),
-        ("answers not in the form asked for".into(), report.repaired()),
-        ("answers cut off".into(), report.truncated),
-        ("items that are no mentions".into(), report.malformed.count),
-        ("mentions".into(), report.mentions),
-        ("aligned exactly".into(), report.exact),
-        ("aligned after folding case and Unicode".into(), report.folded),
-        ("aligned without spaces and punctuation".into(), report.fuzzy),
-        ("aligned but for one or two characters".into(), report.approximate),
-        ("widened to whole tokens".into(), report.widened),
-        ("not in the sentence".into(), report.missing.count),
-        ("on top of an earlier one".into(), report.overlaps.count),
-    ];
-    rows.extend(report.unknown_types.iter().map(|(label, n)| (format!("of unknown type {label}"), *n)));
-    output::print(output::table(&["", "count"], rows.into_iter().map(|(what, n)| vec![what, n.to_string()])))?;
-    for (what, listed) in [("not found", &report.missing), ("overlapping", &report.overlaps)] {
-        for mention in &listed.first {
-            output::print(format_args!("{what}: {mention}"))?;
-        }
-    }
-    for failure in &report.failures {
-        output::print(format_args!("failed: {failure}"))?;
-    }
-    Ok(())
 }

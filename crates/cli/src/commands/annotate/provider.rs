@@ -37,12 +37,19 @@ pub struct LiveFlags {
     /// The labelled sentences that these examples come from
     #[arg(long, value_name = "FILE")]
     pool: Option<PathBuf>,
+    /// A model directory whose encoder says which examples are nearest [default: BM25 over words does]
+    #[arg(long, value_name = "DIRECTORY")]
+    examples_encoder: Option<PathBuf>,
     /// Decides which examples random:N draws [default: 1]
     #[arg(long)]
     seed: Option<u64>,
     /// How often each sentence is asked; entities are kept on which the answers agree [default: 1]
     #[arg(long, value_name = "N")]
     samples: Option<u32>,
+    /// Let the teacher check each of its answers in a second request
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    check: bool,
     /// The share of the answers that must have an entity [default: more than half]
     #[arg(long, value_name = "SHARE")]
     quorum: Option<f64>,
@@ -102,8 +109,10 @@ pub struct LiveSettings {
     pub label_set: String,
     pub examples: String,
     pub pool: Option<PathBuf>,
+    pub examples_encoder: Option<PathBuf>,
     pub seed: u64,
     pub samples: u32,
+    pub check: bool,
     pub quorum: Option<f64>,
     pub temperature: Option<f64>,
     pub server_temperature: bool,
@@ -132,8 +141,10 @@ impl Default for LiveSettings {
             label_set: "conll2003".to_owned(),
             examples: "fixed".to_owned(),
             pool: None,
+            examples_encoder: None,
             seed: 1,
             samples: 1,
+            check: false,
             quorum: None,
             temperature: None,
             server_temperature: false,
@@ -154,7 +165,7 @@ impl Default for LiveSettings {
 
 impl LiveSettings {
     /// Refuses numbers that would make the job pointless.
-    pub fn check(&self) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
         let above_0 = [
             ("--requests-per-minute", self.requests_per_minute),
             ("--tokens-per-minute", self.tokens_per_minute),

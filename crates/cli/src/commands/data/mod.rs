@@ -1,4 +1,4 @@
-//! `data`: corpora counted, converted, sampled, split, merged, compared and checked.
+//! `data`: corpora counted, converted, sampled, split, merged, voted on, compared and checked.
 
 mod agree;
 mod check;
@@ -8,6 +8,7 @@ mod merge;
 mod sample;
 mod split;
 mod stats;
+mod vote;
 
 use std::path::PathBuf;
 
@@ -37,6 +38,8 @@ pub enum Verb {
     Split(split::Args),
     /// Join corpora, without repeated texts: of the same text the first stays
     Merge(merge::Args),
+    /// Put several labellings of the same sentences together by vote: those of several models, prompts or people
+    Vote(vote::Args),
     /// Show where two labellings of the same text differ
     Diff(diff::Args),
     /// Measure how far labellers agree
@@ -52,6 +55,7 @@ pub fn run(verb: &Verb, progress: Progress) -> Result<()> {
         Verb::Sample(args) => sample::run(args, progress),
         Verb::Split(args) => split::run(args, progress),
         Verb::Merge(args) => merge::run(args, progress),
+        Verb::Vote(args) => vote::run(args, progress),
         Verb::Diff(args) => diff::run(args, progress),
         Verb::Agree(args) => agree::run(args, progress),
         Verb::Check(args) => check::run(args),

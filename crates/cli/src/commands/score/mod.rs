@@ -5,15 +5,12 @@ mod details;
 mod files;
 mod tables;
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use apprentice_core::{
-    Corpus, Scheme, Sentence,
-    corpus::{Column, ReadOptions, Source},
+    Scheme, Sentence,
+    corpus::Column,
     metrics::{
         breakdown::Surfaces,
         report::{Draw, Gold, Predicted, Report, Settings},
@@ -167,34 +164,16 @@ pub struct Quality {
     pub page: Page,
 }
 
-/// Scores what a teacher has labelled against human labels of the same sentences, found by id. A sentence that it has not
-/// labelled counts as one without entities.
-pub fn quality(gold: &Path, annotated: &Path, read: &ReadFlags, progress: Progress) -> Result<Quality> {
+/// Scores systems of one run each against human labels, with what is behind the scores.
+pub fn quality(gold: Vec<Sentence>, systems: &[Predicted]) -> Result<Quality> {
     const MISTAKES: usize = 3;
-    let human = inputs::sentences(gold, read, progress)?;
-    let teacher = Corpus::read(&Source::of(annotated), &ReadOptions::default())?.sentences;
-    let by_id: HashMap<&str, &Sentence> = teacher.iter().map(|sentence| (sentence.id(), sentence)).collect();
-    let (gold, annotated) = (gold.display(), annotated.display());
-    let mut entities = Vec::with_capacity(human.len());
-    for sentence in &human {
-        entities.push(match by_id.get(sentence.id()) {
-            Some(same) if same.words().eq(sentence.words()) => same.entities().to_vec(),
-            Some(_) => bail!("sentence {} has other tokens in {annotated} than in {gold}", sentence.id()),
-            None => Vec::new(),
-        });
-    }
-    if !human.iter().any(|sentence| by_id.contains_key(sentence.id())) {
-        bail!("--gold: no sentence of {gold} is in {annotated}: expected the same ids");
-    }
     let mut settings = Settings::default();
     (settings.details, settings.mistakes) = (true, MISTAKES);
-    let gold = Gold::from(human);
-    let predicted = [Predicted { system: "teacher".to_owned(), run: annotated.to_string(), entities }];
-    let report = Report::of(&gold, &predicted, None, &settings)?;
+    settings.all_pairs = true;
+    let gold = Gold::from(gold);
+    let report = Report::of(&gold, systems, None, &settings)?;
     let mut page = Page::new(false);
-    for run in report.systems.iter().flat_map(|system| &system.runs) {
-        tables::run(&mut page, &report, run);
-    }
+    tables::report(&mut page, &report, true);
     Ok(Quality { json: serde_json::to_value(&report)?, page })
 }
 
@@ -209,18 +188,7 @@ fn print(args: &Args, files: &Files, report: &Report<'_>) -> Result<()> {
         });
     }
     let mut page = Page::new(args.markdown);
-    match &report.systems[..] {
-        [system] if system.runs.len() == 1 => tables::run(&mut page, report, &system.runs[0]),
-        systems => {
-            comparisons::systems(&mut page, report);
-            comparisons::comparisons(&mut page, report);
-            let each = args.more.details || args.more.errors.is_some();
-            for run in systems.iter().flat_map(|system| &system.runs).filter(|_| each) {
-                page.title(run.name);
-                tables::run(&mut page, report, run);
-            }
-        }
-    }
+    tables::report(&mut page, report, args.more.details || args.more.errors.is_some());
     tables::accounts(&mut page, files);
     page.print()
 }

@@ -9,7 +9,7 @@ use apprentice_core::{
 };
 
 use super::{
-    details,
+    comparisons, details,
     files::{FileAccount, Files},
 };
 use crate::{
@@ -19,6 +19,21 @@ use crate::{
 
 /// How many files with malformed tags are listed.
 const LISTED: usize = 4;
+
+/// All tables; of several systems or runs, those of each one only if asked for.
+pub fn report(page: &mut Page, report: &Report<'_>, each: bool) {
+    match &report.systems[..] {
+        [system] if system.runs.len() == 1 => run(page, report, &system.runs[0]),
+        systems => {
+            comparisons::systems(page, report);
+            comparisons::comparisons(page, report);
+            for one in systems.iter().flat_map(|system| &system.runs).filter(|_| each) {
+                page.title(one.name);
+                run(page, report, one);
+            }
+        }
+    }
+}
 
 /// All tables of one run.
 pub fn run(page: &mut Page, report: &Report<'_>, run: &Run<'_>) {

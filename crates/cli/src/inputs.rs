@@ -11,6 +11,7 @@ use apprentice_core::{
     Certainty, Corpus, CorpusError, Provenance, Sentence,
     corpus::{Column, Fitter, Format, OnConflict, ReadOptions, Reader, Reading, Source, Unit},
 };
+use apprentice_student::TrainingPool;
 use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -92,6 +93,26 @@ pub fn labelled(paths: &[PathBuf], progress: Progress) -> Result<Vec<Corpus>> {
             Ok(corpus)
         })
         .collect()
+}
+
+/// The same for `[NAME=]PATH`: the files of each pool, in the order in which the pools are first named. A path that
+/// looks as if it had a name is written `./a=b`.
+pub fn labelled_pools(paths: &[PathBuf], progress: Progress) -> Result<Vec<(String, Vec<Corpus>)>> {
+    let mut pools: Vec<(String, Vec<PathBuf>)> = Vec::new();
+    for path in paths {
+        let named = path.to_str().and_then(|text| text.split_once('='));
+        let named = named.filter(|(name, _)| !name.is_empty() && name.chars().all(in_pool_name));
+        let (name, path) = named.map_or((TrainingPool::DISTILLED, path.clone()), |(name, path)| (name, path.into()));
+        match pools.iter_mut().find(|(known, _)| known == name) {
+            Some((_, paths)) => paths.push(path),
+            None => pools.push((name.to_owned(), vec![path])),
+        }
+    }
+    pools.into_iter().map(|(name, paths)| Ok((name, labelled(&paths, progress)?))).collect()
+}
+
+fn in_pool_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '-' | '_')
 }
 
 /// Reads sentences with their labels, which may be none.

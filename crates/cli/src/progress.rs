@@ -53,14 +53,9 @@ impl Progress {
                 let best = if end.best { " (best so far)" } else { "" };
                 format!(", dev F1 {:.4}{best}", scores.micro.prf.f1)
             });
-            let line = format!(
-                "{}: epoch {}: {} original + {} distilled sentences, loss {:.4}{dev}",
-                bar.prefix(),
-                end.epoch,
-                end.original,
-                end.distilled,
-                end.loss
-            );
+            let drawn: Vec<String> = end.drawn.iter().map(|d| format!("{} {}", d.sentences, d.pool)).collect();
+            let drawn = drawn.join(" + ");
+            let line = format!("{}: epoch {}: {drawn} sentences, loss {:.4}{dev}", bar.prefix(), end.epoch, end.loss);
             self.note_above(bar, &line);
         }
     }

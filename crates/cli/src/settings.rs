@@ -33,12 +33,8 @@ pub fn resolve<T: DeserializeOwned>(
 fn overlay(table: &mut Table, over: Table) {
     for (key, value) in over {
         match (table.get_mut(&key), value) {
-            // A regimen of another kind has other parameters: those of the file go.
-            (Some(Value::Table(old)), Value::Table(new))
-                if old.get("kind") == new.get("kind") || !new.contains_key("kind") =>
-            {
-                overlay(old, new);
-            }
+            // A table with a kind is one choice, and its parameters belong to it: it replaces another whole.
+            (Some(Value::Table(old)), Value::Table(new)) if !new.contains_key("kind") => overlay(old, new),
             (_, value) => {
                 table.insert(key, value);
             }
@@ -59,13 +55,15 @@ mod tests {
         };
         let file =
             "encoder = 'a'\n[training]\nepochs = 3\nseed = 4\n[training.regimen]\nkind = 'sequential'\nswitch = 0.3";
-        let flags = "[training]\nepochs = 9\nregimen = { switch = 0.4 }";
-        let expected =
-            "encoder = 'a'\n[training]\nepochs = 9\nseed = 4\n[training.regimen]\nkind = 'sequential'\nswitch = 0.4";
+        let flags = "[training]\nepochs = 9\npools = { bbc = { share = 2 } }";
+        let expected = "encoder = 'a'\n[training]\nepochs = 9\nseed = 4\npools = { bbc = { share = 2 } }\n\
+                        [training.regimen]\nkind = 'sequential'\nswitch = 0.3";
         assert_eq!(merged(file, flags), expected.parse::<Table>().unwrap().to_string());
-        // Another regimen takes nothing over from the file's.
-        let flags = "[training]\nregimen = { kind = 'all' }";
-        let expected = "encoder = 'a'\n[training]\nepochs = 3\nseed = 4\nregimen = { kind = 'all' }";
-        assert_eq!(merged(file, flags), expected.parse::<Table>().unwrap().to_string());
+        // A regimen takes nothing over from another, be it of the same kind.
+        for regimen in ["{ kind = 'sequential', restart = false }", "'all'"] {
+            let flags = format!("[training]\nregimen = {regimen}");
+            let expected = format!("encoder = 'a'\n[training]\nepochs = 3\nseed = 4\nregimen = {regimen}");
+            assert_eq!(merged(file, &flags), expected.parse::<Table>().unwrap().to_string());
+        }
     }
 }

@@ -261,6 +261,20 @@ impl Encoder {
         (output, &mut self.gradients.hidden)
     }
 
+    /// How many numbers the buffers of a batch hold, but for the scratch of sums.
+    #[cfg(test)]
+    pub(crate) fn numbers(&self) -> usize {
+        let norm = |norm: &SavedNorm| norm.x_hat.len() + norm.inverse_std.len();
+        let layer = |l: &LayerBuffers| {
+            let buffers = [&l.qkv, &l.probabilities, &l.context, &l.attended, &l.z, &l.g];
+            buffers.map(Vec::len).iter().sum::<usize>() + norm(&l.attention_norm) + norm(&l.output_norm)
+        };
+        let Gradients { hidden, branch, context, qkv, z, .. } = &self.gradients;
+        self.hidden.iter().chain([&self.branch, hidden, branch, context, qkv, z]).map(Vec::len).sum::<usize>()
+            + self.layers.iter().map(layer).sum::<usize>()
+            + norm(&self.embedding_norm)
+    }
+
     /// Adds the gradients of all encoder tensors to `d_values`, from the gradient that [`Self::output_and_gradient`] gave and what the last
     /// forward pass in [`Mode::Training`] kept.
     pub(crate) fn backward(

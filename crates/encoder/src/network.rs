@@ -57,8 +57,10 @@ pub struct Targets<'a> {
     pub rows: &'a [usize],
     /// The class of each of `rows`.
     pub classes: &'a [u32],
-    /// The loss of a row is multiplied with this before gradients are taken: 1 over the labelled rows of an optimiser
-    /// step makes the step's loss a mean, however many batches it is made of.
+    /// The weight of each of `rows` in the loss; 1 each if absent.
+    pub weights: Option<&'a [f32]>,
+    /// The loss of a row is multiplied with this before gradients are taken: 1 over the summed weights of the labelled
+    /// rows of an optimiser step makes the step's loss a (weighted) mean, however many batches it is made of.
     pub scale: f32,
     /// Dropout is a pure function of this seed and `pass`.
     pub seed: u64,
@@ -182,18 +184,21 @@ impl Network {
         Ok(pool.install(|| encoder.forward(values, layout, batch, Mode::Inference)))
     }
 
-    /// Adds the gradients of a batch's loss, and returns the loss summed over its rows (not multiplied with
-    /// [`Targets::scale`]). The loss is not finite if the numbers overflowed; then the gradients are of no use either.
+    /// Adds the gradients of a batch's loss, and returns the loss times weight, summed over its rows (not multiplied
+    /// with [`Targets::scale`]). The loss is not finite if the numbers overflowed; then the gradients are of no use either.
     ///
     /// # Errors
     /// If the model cannot take the batch, or a row or class does not exist.
     pub fn accumulate(&mut self, batch: &PackedBatch, targets: &Targets<'_>) -> Result<f64, EncoderError> {
-        let Targets { rows, classes, scale, seed, pass } = *targets;
+        let Targets { rows, classes, weights, scale, seed, pass } = *targets;
         batch.check(&self.config)?;
         check_index("row", rows.iter().copied(), batch.tokens())?;
         check_index("class", classes.iter().map(|&c| c as usize), self.classes())?;
         if rows.len() != classes.len() {
             return Err(EncoderError::Index { what: "class of row", found: classes.len(), limit: rows.len() });
+        }
+        if let Some(weights) = weights.filter(|weights| weights.len() != rows.len()) {
+            return Err(EncoderError::Index { what: "weight of row", found: weights.len(), limit: rows.len() });
         }
         let Self { encoder, head, parameters, pool, config, training, .. } = self;
         let (values, layout) = (parameters.values(), parameters.layout());
@@ -207,7 +212,7 @@ impl Network {
         Ok(pool.install(|| {
             let hidden = encoder.forward(values, layout, batch, mode);
             let logits = head.forward(values, layout, hidden, rows, dropout);
-            let loss = softmax_cross_entropy(logits, classes, scale);
+            let loss = softmax_cross_entropy(logits, classes, weights, scale);
             let (_, d_hidden) = encoder.output_and_gradient();
             head.backward(values, layout, rows, dropout, (d_values, d_hidden));
             encoder.backward(values, layout, batch, mode, d_values);

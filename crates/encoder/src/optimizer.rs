@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Layout, kernels::multiversion};
+use crate::{Layout, Tensor, kernels::multiversion};
 
 /// The optimiser's constants; the defaults are PyTorch's but for the weight decay, which is transformers' fine-tuning
 /// default.
@@ -18,11 +18,35 @@ pub struct AdamW {
     pub weight_decay: f32,
     /// Gradients are scaled down to this global norm; 0 for no clipping.
     pub max_gradient_norm: f32,
+    /// Every layer learns at this times the rate of the layer above it: of `L` layers, number `l` (from 1) at the rate
+    /// times `layer_decay^(L-l)`, the embeddings as layer 0 (Howard and Ruder, "Universal Language Model Fine-tuning for
+    /// Text Classification", 2018, with 1 / 2.6).
+    pub layer_decay: f32,
+    /// The head learns at this times the rate.
+    pub head_rate: f32,
 }
 
 impl Default for AdamW {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, max_gradient_norm: 1.0 }
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            max_gradient_norm: 1.0,
+            layer_decay: 1.0,
+            head_rate: 1.0,
+        }
+    }
+}
+
+impl AdamW {
+    /// What the rate of a tensor of layer `depth` is multiplied by; see [`Layout::depth`].
+    fn rate_factor(&self, depth: usize, layers: usize) -> f64 {
+        match layers.checked_sub(depth) {
+            Some(above) => std::iter::repeat_n(f64::from(self.layer_decay), above).product(),
+            None => f64::from(self.head_rate),
+        }
     }
 }
 
@@ -37,7 +61,7 @@ pub(crate) struct Moments {
 /// Numbers per task.
 const CHUNK: usize = 1 << 14;
 
-/// The factors of one step, the same for all numbers but for the decay.
+/// The factors of one step for the numbers of a tensor.
 #[derive(Clone, Copy)]
 struct Step {
     adam: AdamW,
@@ -78,12 +102,16 @@ impl Moments {
         // As PyTorch's clip_grad_norm_ does it.
         let clip = if limit > 0.0 { (limit / (norm + 1e-6)).min(1.0) } else { 1.0 };
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(self.steps));
-        let step = Step {
-            adam: *adam,
-            gradient_scale: clip as f32,
-            rate: (f64::from(rate) / correction(adam.beta1)) as f32,
-            root_scale: (1.0 / correction(adam.beta2).sqrt()) as f32,
-            keep: 1.0 - rate * adam.weight_decay,
+        let (first_correction, second_correction) = (correction(adam.beta1), correction(adam.beta2));
+        let step = |tensor: &Tensor| {
+            let rate = f64::from(rate) * adam.rate_factor(layout.depth(tensor), layout.layers.len());
+            Step {
+                adam: *adam,
+                gradient_scale: clip as f32,
+                rate: (rate / first_correction) as f32,
+                root_scale: (1.0 / second_correction.sqrt()) as f32,
+                keep: if tensor.decay { 1.0 - rate as f32 * adam.weight_decay } else { 1.0 },
+            }
         };
         let tensors = layout.tensors();
         values
@@ -92,13 +120,13 @@ impl Moments {
             .zip(self.first.par_chunks_mut(CHUNK).zip(self.second.par_chunks_mut(CHUNK)))
             .enumerate()
             .for_each(|(index, ((values, gradients), (first, second)))| {
-                // A chunk may span several tensors, some with decay and some without.
+                // A chunk may span several tensors, each with its own rate and decay.
                 let (start, end) = (index * CHUNK, index * CHUNK + values.len());
                 let from = tensors.partition_point(|t| t.range.end <= start);
                 for tensor in tensors[from..].iter().take_while(|t| t.range.start < end) {
                     let part = tensor.range.start.max(start) - start..tensor.range.end.min(end) - start;
                     update(
-                        if tensor.decay { step } else { Step { keep: 1.0, ..step } },
+                        step(tensor),
                         &mut values[part.clone()],
                         &mut gradients[part.clone()],
                         &mut first[part.clone()],

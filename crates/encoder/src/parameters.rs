@@ -145,6 +145,12 @@ impl Layout {
         &self.tensors
     }
 
+    /// The layer that a tensor belongs to: 0 for the embeddings, from 1 to `L` for the layers, `L + 1` for the head.
+    pub(crate) fn depth(&self, tensor: &Tensor) -> usize {
+        let starts = |layer: &LayerRanges| layer.qkv_weight.start <= tensor.range.start;
+        self.layers.partition_point(starts) + usize::from(self.head_weight.start <= tensor.range.start)
+    }
+
     /// How many numbers there are in all.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a layout is never empty")]

@@ -50,11 +50,7 @@ impl ModelCard<'_> {
             text,
             "Trained by `apprentice` from encoder `{}` under regimen `{}` on {} human-labelled and {} LLM-labelled \
              sentences: {} optimiser steps, {kept}.\n",
-            self.encoder,
-            self.settings.regimen.name(),
-            self.original,
-            self.distilled,
-            self.steps,
+            self.encoder, self.settings.regimen, self.original, self.distilled, self.steps,
         );
         for (name, scores) in self.scores {
             let _ = writeln!(

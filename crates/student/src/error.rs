@@ -108,6 +108,14 @@ pub enum StudentError {
         /// What would do.
         expected: &'static str,
     },
+    /// A pool of training data that cannot be used as it is.
+    #[error("pool {name}: {problem}")]
+    Pool {
+        /// Its name.
+        name: String,
+        /// What is wrong with it, and what was expected.
+        problem: String,
+    },
     /// The model computes no numbers: its weights are broken.
     #[error("the model's logits are not finite: its weights are broken")]
     NotFinite,

@@ -5,6 +5,7 @@
 //! `apprentice-encoder`) → the best well-formed tag sequence ([`labels`]) → entities.
 
 mod card;
+mod data;
 mod directory;
 mod error;
 pub mod labels;
@@ -14,7 +15,8 @@ pub mod tokenize;
 mod trainer;
 
 pub use card::ModelCard;
+pub use data::{TrainingData, TrainingPool};
 pub use error::StudentError;
-pub use settings::TrainSettings;
+pub use settings::{PoolSettings, TrainSettings};
 pub use student::{Architecture, Student};
-pub use trainer::{EpochReport, StepReport, Trained, Trainer, TrainingData};
+pub use trainer::{Drawn, EpochReport, MemoryEstimate, PlannedEpoch, RunPlan, StepReport, Trained, Trainer};

@@ -1,6 +1,9 @@
 //! All settings of a training run.
 
-use apprentice_core::{Regimen, Schedule};
+use std::collections::BTreeMap;
+
+use apprentice_core::{Budget, Course, Regimen, Schedule, Warmup};
+use apprentice_encoder::AdamW;
 use serde::{Deserialize, Serialize};
 
 use crate::StudentError;
@@ -10,10 +13,13 @@ use crate::StudentError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainSettings {
-    /// Passes, as the regimen counts them.
+    /// Passes, as the regimen counts them: the time axis of regimen, shares and weights, whatever an epoch's length.
     pub epochs: usize,
     /// Sentences per optimiser step.
     pub batch_size: usize,
+    /// Sub-words per optimiser step, in place of `batch_size`: as many sentences as fit, in the order drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_tokens: Option<usize>,
     /// An optimiser step's sentences are computed in this many parts: less memory, the same result but for rounding
     /// and dropout.
     pub accumulation: usize,
@@ -23,6 +29,12 @@ pub struct TrainSettings {
     pub schedule: Schedule,
     /// Steps over which the learning rate rises from 0, in every stage of the regimen.
     pub warmup_steps: usize,
+    /// The same as a share of the stage's steps, from 0 to 1, in place of `warmup_steps`.
+    pub warmup_share: f64,
+    /// Each layer learns at this times the rate of the layer above it, the embeddings at the lowest; see [`AdamW`].
+    pub layer_decay: f64,
+    /// The head learns at this times the rate.
+    pub head_rate: f64,
     /// Decoupled weight decay, not applied to biases and `LayerNorm`.
     pub weight_decay: f64,
     /// Gradients are scaled down to this global norm; 0 for no clipping.
@@ -32,12 +44,33 @@ pub struct TrainSettings {
     /// Longest window in sub-words; the model's limit if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
-    /// Sentences per epoch; one pass over the data in use if absent.
+    /// Sentences per epoch; if absent, as many as the original data where a regimen blends, else one pass over the data
+    /// in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch_size: Option<usize>,
+    /// Optimiser steps of the whole run, divided among the epochs, in place of an epoch size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_steps: Option<usize>,
+    /// Sub-words of the whole run, divided among the epochs, in place of an epoch size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_tokens: Option<usize>,
     /// Which data in which epoch.
-    // A table: TOML wants it behind the plain values.
+    // Tables: TOML wants them behind the plain values.
     pub regimen: Regimen,
+    /// Shares and weights of the pools, by name; those that are not here have the defaults.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pools: BTreeMap<String, PoolSettings>,
+}
+
+/// How one pool of data is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolSettings {
+    /// Its part of the distilled data over time, relative to the other distilled pools'; its size if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<Course>,
+    /// What the loss of its sentences is multiplied by over time.
+    pub weight: Course,
 }
 
 impl Default for TrainSettings {
@@ -45,16 +78,23 @@ impl Default for TrainSettings {
         Self {
             epochs: 10,
             batch_size: 32,
+            batch_tokens: None,
             accumulation: 1,
             learning_rate: 1e-4,
             schedule: Schedule::Linear,
             warmup_steps: 0,
+            warmup_share: 0.0,
+            layer_decay: 1.0,
+            head_rate: 1.0,
             weight_decay: 0.0,
             max_gradient_norm: 1.0,
             seed: 1,
             max_length: None,
             epoch_size: None,
+            budget_steps: None,
+            budget_tokens: None,
             regimen: Regimen::OriginalOnly,
+            pools: BTreeMap::new(),
         }
     }
 }
@@ -75,17 +115,49 @@ impl TrainSettings {
                 return setting(name, &count, "at least 1");
             }
         }
-        if self.accumulation > self.batch_size {
+        if self.batch_tokens.is_none() && self.accumulation > self.batch_size {
             return setting("accumulation", &self.accumulation, "at most batch_size");
         }
         if !(self.learning_rate > 0.0 && (self.learning_rate as f32).is_finite()) {
             return setting("learning_rate", &self.learning_rate, "a positive number, such as 1e-4");
         }
-        for (name, value) in [("weight_decay", self.weight_decay), ("max_gradient_norm", self.max_gradient_norm)] {
-            if !(value >= 0.0 && value.is_finite()) {
+        for (name, value) in [
+            ("weight_decay", self.weight_decay),
+            ("max_gradient_norm", self.max_gradient_norm),
+            ("layer_decay", self.layer_decay),
+            ("head_rate", self.head_rate),
+        ] {
+            if !(value >= 0.0 && (value as f32).is_finite()) {
                 return setting(name, &value, "0 or a positive number");
             }
         }
-        Ok(())
+        if !(0.0..=1.0).contains(&self.warmup_share) {
+            return setting("warmup_share", &self.warmup_share, "a number from 0 to 1");
+        }
+        if self.warmup_share > 0.0 && self.warmup_steps > 0 {
+            return setting("warmup_share", &self.warmup_share, "0, because warmup_steps says how long the warm-up is");
+        }
+        match (self.budget_steps, self.budget_tokens) {
+            (Some(steps), Some(_)) => setting("budget_steps", &steps, "none, because there is budget_tokens"),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn warmup(&self) -> Warmup {
+        if self.warmup_share > 0.0 { Warmup::Share(self.warmup_share) } else { Warmup::Steps(self.warmup_steps) }
+    }
+
+    pub(crate) fn budget(&self) -> Option<Budget> {
+        self.budget_steps.map(Budget::Steps).or(self.budget_tokens.map(Budget::Tokens))
+    }
+
+    pub(crate) fn adam(&self) -> AdamW {
+        AdamW {
+            weight_decay: self.weight_decay as f32,
+            max_gradient_norm: self.max_gradient_norm as f32,
+            layer_decay: self.layer_decay as f32,
+            head_rate: self.head_rate as f32,
+            ..AdamW::default()
+        }
     }
 }

@@ -1,21 +1,20 @@
 //! The training loop: an iterator of step reports, which whoever drives it may log, show or stop.
 
-use apprentice_core::{Draw, Draws, Entity, Plan, Pool, Pools, Scores, Sentence, metrics};
+mod plan;
+
+use std::ops::Range;
+
+use apprentice_core::{Draws, Entity, Epoch, EpochOutline, Plan, Rates, Scores, metrics};
 use apprentice_encoder::{AdamW, PackedBatch, Targets};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{Student, StudentError, TrainSettings, tokenize::Window};
+pub use plan::{MemoryEstimate, PlannedEpoch, RunPlan};
 
-/// What a run learns from and is measured on.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TrainingData<'a> {
-    /// Human-labelled sentences.
-    pub original: &'a [Sentence],
-    /// Sentences labelled by the teacher.
-    pub distilled: &'a [Sentence],
-    /// Scored after every epoch, to keep the best weights; without it the last weights are kept.
-    pub dev: Option<&'a [Sentence]>,
-}
+use crate::{
+    Student, StudentError, TrainSettings, TrainingData,
+    data::{self, Example, examples},
+    tokenize::Window,
+};
 
 /// One optimiser step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,7 +25,7 @@ pub struct StepReport {
     pub steps: usize,
     /// The epoch, counted from 1.
     pub epoch: usize,
-    /// Mean cross-entropy per labelled word, in nats.
+    /// Mean cross-entropy per labelled word, weighted, in nats.
     pub loss: f64,
     /// The learning rate of this step.
     pub learning_rate: f64,
@@ -43,16 +42,34 @@ pub struct StepReport {
 pub struct EpochReport {
     /// Counted from 1.
     pub epoch: usize,
-    /// Sentences drawn from the original data.
-    pub original: usize,
-    /// Sentences drawn from the distilled data.
-    pub distilled: usize,
+    /// What was drawn from each pool, the original data first.
+    pub drawn: Vec<Drawn>,
     /// Mean of the steps' losses.
     pub loss: f64,
     /// Scores on dev.
     pub dev: Option<Scores>,
     /// Whether these are the best weights so far; the first best wins.
     pub best: bool,
+}
+
+/// What an epoch takes from one pool.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Drawn {
+    /// The pool's name.
+    pub pool: String,
+    /// How many sentences.
+    pub sentences: usize,
+    /// What their loss is multiplied by.
+    pub weight: f64,
+}
+
+impl Drawn {
+    /// What an epoch takes from each pool of the plan.
+    fn of(plan: &Plan, epoch: &EpochOutline) -> Vec<Self> {
+        let counts = epoch.drawn.iter().zip(&epoch.weights);
+        let drawn = |(name, (&sentences, &weight)): (&String, _)| Self { pool: name.clone(), sentences, weight };
+        plan.pools.all().map(|pool| &pool.name).zip(counts).map(drawn).collect()
+    }
 }
 
 /// What a run leaves.
@@ -67,17 +84,19 @@ pub struct Trained {
     pub steps: usize,
 }
 
-/// A sentence as the loop needs it.
-struct Example {
-    windows: Vec<Window>,
-    /// The class of each word.
-    classes: Vec<u32>,
-}
-
-/// One stretch of steps over which the learning-rate schedule runs once.
-struct Stage {
-    first_step: usize,
-    steps: usize,
+/// Where a run stands. With the plan it says what comes next: batch `batch` of `plan.draws()?.nth(epoch)`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Cursor {
+    /// Optimiser steps made.
+    step: usize,
+    /// Training batches so far; what dropout counts by. Several a step if gradients are accumulated.
+    passes: u64,
+    /// The epoch, counted from 0.
+    epoch: usize,
+    /// Steps made in it.
+    batch: usize,
+    /// The sum of their losses.
+    loss: f64,
 }
 
 /// Trains a student, one optimiser step per item.
@@ -85,19 +104,15 @@ pub struct Trainer {
     student: Student,
     settings: TrainSettings,
     adam: AdamW,
-    original: Vec<Example>,
-    distilled: Vec<Example>,
+    pools: Vec<Vec<Example>>,
     dev: Option<Dev>,
+    plan: Plan,
+    outline: Vec<EpochOutline>,
+    rates: Rates,
+    cursor: Cursor,
     draws: Draws,
-    stages: Vec<Stage>,
-    total_steps: usize,
-    step: usize,
-    /// Training batches so far; what dropout counts by.
-    passes: u64,
-    epoch: Vec<Draw>,
-    position: usize,
-    loss_sum: f64,
-    epoch_steps: usize,
+    /// The epoch at the cursor; none before the first step and after the last of an epoch.
+    epoch: Option<Epoch>,
     reports: Vec<EpochReport>,
     best: Option<Best>,
     /// Weights of the start of the last epoch whose first loss was finite.
@@ -124,20 +139,18 @@ impl Trainer {
     /// for, or the tokeniser fails.
     pub fn new(student: Student, data: TrainingData<'_>, settings: &TrainSettings) -> Result<Self, StudentError> {
         settings.check()?;
-        let plan = Plan {
-            regimen: settings.regimen,
-            pools: Pools { original: data.original.len(), distilled: data.distilled.len() },
-            epochs: settings.epochs,
-            epoch_size: settings.epoch_size,
-            seed: settings.seed,
-        };
-        let epoch_steps: Vec<usize> = plan.lengths()?.iter().map(|n| n.div_ceil(settings.batch_size)).collect();
-        let stages = settings.regimen.stages(settings.epochs);
-        let stages = stages.into_iter().map(|epochs| Stage {
-            first_step: epoch_steps[..epochs.start].iter().sum(),
-            steps: epoch_steps[epochs].iter().sum(),
-        });
+        data.check(settings)?;
         let max_length = student.max_length(settings.max_length);
+        let pools: Result<Vec<_>, _> = data.pools().map(|pool| examples(&student, pool, max_length)).collect();
+        let pools = pools?;
+        let plan = data::plan(settings, &data, &pools);
+        let outline = plan.outline()?;
+        let stages = settings.regimen.stages(settings.epochs).into_iter();
+        let rates = Rates {
+            schedule: settings.regimen.schedule(settings.schedule),
+            warmup: settings.warmup(),
+            stages: stages.map(|epochs| outline[epochs].iter().map(|epoch| epoch.steps).sum()).collect(),
+        };
         let dev = data.dev.map(|sentences| {
             Ok::<_, StudentError>(Dev {
                 windows: student.tokenizer.windows(sentences, max_length)?,
@@ -145,23 +158,15 @@ impl Trainer {
             })
         });
         Ok(Self {
-            adam: AdamW {
-                weight_decay: settings.weight_decay as f32,
-                max_gradient_norm: settings.max_gradient_norm as f32,
-                ..AdamW::default()
-            },
-            original: examples(&student, data.original, max_length)?,
-            distilled: examples(&student, data.distilled, max_length)?,
+            adam: settings.adam(),
+            pools,
             dev: dev.transpose()?,
             draws: plan.draws()?,
-            stages: stages.collect(),
-            total_steps: epoch_steps.iter().sum(),
-            step: 0,
-            passes: 0,
-            epoch: Vec::new(),
-            position: 0,
-            loss_sum: 0.0,
-            epoch_steps: 0,
+            plan,
+            outline,
+            rates,
+            cursor: Cursor::default(),
+            epoch: None,
             reports: Vec::new(),
             best: None,
             good: Vec::new(),
@@ -174,7 +179,32 @@ impl Trainer {
     /// Optimiser steps of the whole run.
     #[must_use]
     pub fn total_steps(&self) -> usize {
-        self.total_steps
+        self.rates.stages.iter().sum()
+    }
+
+    /// What the run will do and need.
+    ///
+    /// # Errors
+    /// None that [`Self::new`] would not have had.
+    pub fn plan(&self) -> Result<RunPlan, StudentError> {
+        RunPlan::new(self)
+    }
+
+    /// Makes optimiser steps on the run's first batches at a learning rate of 0, to see how long they take: `go_on` is
+    /// told the sub-words of each step after it. Ends when that says so, or with the first epoch.
+    ///
+    /// # Errors
+    /// If the encoder cannot take a batch.
+    pub fn rehearse(mut self, mut go_on: impl FnMut(usize) -> bool) -> Result<(), StudentError> {
+        let Some(epoch) = self.draws.next() else { return Ok(()) };
+        for batch in epoch.batches.clone() {
+            let (_, tokens) = self.accumulate(&epoch, batch)?;
+            self.student.network.update(&self.adam, 0.0);
+            if !go_on(tokens) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The run's result, at the end or wherever it was left. After a divergence without dev, the student has the weights
@@ -189,29 +219,19 @@ impl Trainer {
         } else if self.diverged && !self.good.is_empty() {
             self.student.network.set_parameters(&self.good)?;
         }
-        Ok(Trained { student: self.student, epochs: self.reports, best_epoch, steps: self.step })
+        Ok(Trained { student: self.student, epochs: self.reports, best_epoch, steps: self.cursor.step })
     }
 
-    /// The learning rate of the next step.
-    fn learning_rate(&self) -> f64 {
-        let stage = self.stages.iter().rfind(|stage| stage.first_step <= self.step);
-        let Some(stage) = stage else { return 0.0 };
-        let schedule = self.settings.regimen.schedule(self.settings.schedule);
-        let step = self.step - stage.first_step;
-        self.settings.learning_rate * schedule.factor(step, stage.steps, self.settings.warmup_steps)
-    }
-
-    fn next_step(&mut self) -> Result<StepReport, StudentError> {
-        let first = self.position;
-        let last = (first + self.settings.batch_size).min(self.epoch.len());
-        let (loss, tokens) = self.accumulate(first, last)?;
-        let rate = self.learning_rate();
-        let step = self.step + 1;
+    fn next_step(&mut self, epoch: &Epoch) -> Result<StepReport, StudentError> {
+        let first = self.cursor.batch == 0;
+        let (loss, tokens) = self.accumulate(epoch, epoch.batches[self.cursor.batch].clone())?;
+        let rate = self.settings.learning_rate * self.rates.factor(self.cursor.step);
+        let step = self.cursor.step + 1;
         let diverged = |what, value| StudentError::Diverged { step, what, value, rate };
         if !loss.is_finite() {
             return Err(diverged("the loss", loss));
         }
-        if first == 0 && self.best.is_none() {
+        if first && self.best.is_none() {
             self.good.clear();
             self.good.extend_from_slice(self.student.network.parameters().values());
         }
@@ -219,12 +239,10 @@ impl Trainer {
         if !gradient_norm.is_finite() {
             return Err(diverged("the gradient norm", gradient_norm));
         }
-        self.step = step;
-        self.position = last;
-        self.loss_sum += loss;
-        self.epoch_steps += 1;
-        let epoch = self.reports.len() + 1;
-        let epoch_end = if last < self.epoch.len() {
+        self.cursor.step = step;
+        self.cursor.batch += 1;
+        self.cursor.loss += loss;
+        let epoch_end = if self.cursor.batch < epoch.batches.len() {
             None
         } else if self.student.network.parameters().values().iter().any(|v| !v.is_finite()) {
             return Err(diverged("a weight", f64::NAN));
@@ -236,8 +254,8 @@ impl Trainer {
         };
         Ok(StepReport {
             step,
-            steps: self.total_steps,
-            epoch,
+            steps: self.total_steps(),
+            epoch: epoch.number + 1,
             loss,
             learning_rate: rate,
             gradient_norm,
@@ -246,44 +264,39 @@ impl Trainer {
         })
     }
 
-    /// Adds up the gradients of draws `first..last` of the epoch; the mean loss per labelled word, and the tokens.
-    fn accumulate(&mut self, first: usize, last: usize) -> Result<(f64, usize), StudentError> {
-        let drawn: Vec<&Example> = self.epoch[first..last]
+    /// Adds up the gradients of a batch of the epoch; the weighted mean loss per labelled word, and the tokens.
+    fn accumulate(&mut self, epoch: &Epoch, batch: Range<usize>) -> Result<(f64, usize), StudentError> {
+        let drawn: Vec<(&Example, f32)> = epoch.draws[batch]
             .iter()
-            .map(|draw| match draw.pool {
-                Pool::Original => &self.original[draw.index],
-                Pool::Distilled => &self.distilled[draw.index],
+            .map(|draw| {
+                let example = &self.pools[draw.pool][draw.index];
+                (example, epoch.weights[draw.pool] as f32 * example.weight)
             })
             .collect();
-        // Sentences without a word have no label to learn from; a batch of nothing else has no gradient either.
-        let labelled = drawn.iter().map(|example| example.classes.len()).sum::<usize>().max(1);
+        let weight: f64 = drawn.iter().map(|(example, weight)| example.classes.len() as f64 * f64::from(*weight)).sum();
+        // Sentences without a word have no label to learn from, nor have those of weight 0; a batch of nothing else has
+        // no gradient either.
+        let weight = if weight > 0.0 { weight } else { 1.0 };
         let (mut loss, mut tokens) = (0.0, 0);
-        for part in drawn.chunks(drawn.len().div_ceil(self.settings.accumulation)) {
-            let mut batch = PackedBatch::default();
-            let (mut rows, mut classes) = (Vec::new(), Vec::new());
-            for example in part {
-                for window in &example.windows {
-                    rows.extend(window.rows.iter().map(|row| batch.tokens() + row));
-                    classes.extend_from_slice(&example.classes[window.words.clone()]);
-                    batch.push(&window.ids);
-                }
-            }
+        for part in parts(&drawn, self.settings.accumulation) {
+            let Labelled { batch, rows, classes, weights } = Labelled::pack(part);
             tokens += batch.tokens();
             let targets = Targets {
                 rows: &rows,
                 classes: &classes,
-                scale: 1.0 / labelled as f32,
+                weights: Some(&weights),
+                scale: (1.0 / weight) as f32,
                 seed: self.settings.seed,
-                pass: self.passes,
+                pass: self.cursor.passes,
             };
             loss += self.student.network.accumulate(&batch, &targets)?;
-            self.passes += 1;
+            self.cursor.passes += 1;
         }
-        Ok((loss / labelled as f64, tokens))
+        Ok((loss / weight, tokens))
     }
 
     fn end_epoch(&mut self) -> Result<EpochReport, StudentError> {
-        let epoch = self.reports.len() + 1;
+        let number = self.cursor.epoch + 1;
         let dev = match &self.dev {
             None => None,
             Some(dev) => {
@@ -295,19 +308,17 @@ impl Trainer {
         let best = score.is_some_and(|score| self.best.as_ref().is_none_or(|best| score > best.score));
         if let (true, Some(score)) = (best, score) {
             let parameters = self.student.network.parameters().values().to_vec();
-            self.best = Some(Best { epoch, score, parameters });
+            self.best = Some(Best { epoch: number, score, parameters });
         }
-        let original = self.epoch.iter().filter(|draw| draw.pool == Pool::Original).count();
         let report = EpochReport {
-            epoch,
-            original,
-            distilled: self.epoch.len() - original,
-            loss: self.loss_sum / self.epoch_steps as f64,
+            epoch: number,
+            drawn: Drawn::of(&self.plan, &self.outline[self.cursor.epoch]),
+            loss: self.cursor.loss / self.cursor.batch as f64,
             dev,
             best,
         };
         self.reports.push(report.clone());
-        (self.loss_sum, self.epoch_steps) = (0.0, 0);
+        self.cursor = Cursor { epoch: number, batch: 0, loss: 0.0, ..self.cursor };
         Ok(report)
     }
 }
@@ -319,29 +330,46 @@ impl Iterator for Trainer {
         if self.diverged {
             return None;
         }
-        if self.position == self.epoch.len() {
-            self.epoch = self.draws.next()?;
-            self.position = 0;
-        }
-        let report = self.next_step();
+        let epoch = match self.epoch.take() {
+            Some(epoch) => epoch,
+            None => self.draws.next()?,
+        };
+        let report = self.next_step(&epoch);
         self.diverged = report.is_err();
+        if self.cursor.batch > 0 {
+            self.epoch = Some(epoch);
+        }
         Some(report)
     }
 }
 
-/// Tokenises the sentences and looks up their classes.
-fn examples(student: &Student, sentences: &[Sentence], max_length: usize) -> Result<Vec<Example>, StudentError> {
-    let windows = student.tokenizer.windows(sentences, max_length)?;
-    sentences
-        .iter()
-        .zip(windows)
-        .map(|(sentence, windows)| {
-            let classes = student.labels.classes_of(sentence).map_err(|label| StudentError::UnknownType {
-                id: sentence.id().to_owned(),
-                label: label.to_string(),
-                known: student.labels.types().into_iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", "),
-            })?;
-            Ok(Example { windows, classes })
-        })
-        .collect()
+/// A batch with its targets.
+#[derive(Default)]
+struct Labelled {
+    batch: PackedBatch,
+    rows: Vec<usize>,
+    classes: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl Labelled {
+    /// Lays the windows of weighted examples end to end.
+    fn pack(examples: &[(&Example, f32)]) -> Self {
+        let mut packed = Self::default();
+        for (example, weight) in examples {
+            for window in &example.windows {
+                let start = packed.batch.tokens();
+                packed.rows.extend(window.rows.iter().map(|row| start + row));
+                packed.classes.extend_from_slice(&example.classes[window.words.clone()]);
+                packed.weights.resize(packed.rows.len(), *weight);
+                packed.batch.push(&window.ids);
+            }
+        }
+        packed
+    }
+}
+
+/// The parts in which the sentences of a step are computed.
+fn parts<T>(drawn: &[T], accumulation: usize) -> std::slice::Chunks<'_, T> {
+    drawn.chunks(drawn.len().div_ceil(accumulation))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use apprentice_core::{Regimen, Schedule, Scores, Sentence, corpus::conll, files, metrics};
 use apprentice_encoder::NetworkOptions;
-use apprentice_student::{TrainSettings, TrainingData};
+use apprentice_student::{TrainSettings, TrainingData, TrainingPool};
 use apprentice_teacher::{Annotation, Report, Strategy, Unused, Version, annotate, default_labels};
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
@@ -133,14 +133,15 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         .iter()
         .flat_map(|s| s.entities().iter().map(|e| e.label.clone()))
         .collect::<std::collections::BTreeSet<_>>();
-    let data = TrainingData { original: &original, distilled: &distilled, dev: Some(&dev) };
+    let pools = [TrainingPool::new(TrainingPool::DISTILLED, &distilled)];
+    let data = TrainingData { distilled: &pools, dev: Some(&dev), ..TrainingData::original(&original) };
     let mut finished: Vec<Finished> = Vec::new();
     for regimen in Regimen::DEFAULTS {
         let settings = TrainSettings { regimen, ..training.clone() };
         let student = train::student(&encoder, types.clone(), settings.seed, &options, || annotated.clone())?;
         let mut run = train::train(student, data, &settings, progress)?;
         if let Some(why) = &run.outcome.stopped {
-            bail!("regimen {}: {why}; nothing was written", regimen.name());
+            bail!("regimen {regimen}: {why}; nothing was written");
         }
         run.outcome.test = Some(run.student.evaluate(&test, settings.max_length)?);
         finished.push(run);
@@ -148,11 +149,11 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let dev_f1 = |run: &Finished| run.outcome.dev.as_ref().map_or(0.0, |scores| scores.micro.prf.f1);
     let best =
         (1..finished.len()).fold(0, |best, i| if dev_f1(&finished[i]) > dev_f1(&finished[best]) { i } else { best });
-    let regimen = finished[best].outcome.regimen;
+    let regimen = finished[best].outcome.regimen.clone();
     let examples = tag(&mut finished[best].student, &test[..5], training.max_length)?;
 
     let outcomes: Vec<&Outcome> = finished.iter().map(|run| &run.outcome).collect();
-    let summary = Summary { teacher: &teacher, students: outcomes.clone(), best: regimen };
+    let summary = Summary { teacher: &teacher, students: outcomes.clone(), best: &regimen };
     let card = train::card(
         &finished[best].outcome,
         &encoder,
@@ -178,7 +179,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         return output::print_json(&summary);
     }
     print_teacher(&teacher, annotated.len())?;
-    print_students(&outcomes, regimen, &encoder, [&original, &distilled, &dev, &test])?;
+    print_students(&outcomes, &regimen, &encoder, [&original, &distilled, &dev, &test])?;
     output::print("\nUnseen sentences, tagged by it:")?;
     for sentence in &examples {
         output::print(format_args!("  {}", output::marked(sentence)))?;

@@ -3,6 +3,9 @@
 //! The run directory holds `settings.toml`, `metrics.jsonl` (a line per step), `result.json` and the model directory
 //! `model`.
 
+mod flags;
+mod plan;
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -11,11 +14,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use apprentice_core::{Corpus, Regimen, Scores, Sentence, files};
+use apprentice_core::{Corpus, Scores, Sentence, files};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{
     EpochReport, ModelCard, StepReport, Student, StudentError, TrainSettings, Trained, Trainer, TrainingData,
-    labels::Labels, tokenize::SubwordTokenizer,
+    TrainingPool, labels::Labels, tokenize::SubwordTokenizer,
 };
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
@@ -28,10 +31,13 @@ pub const SCRATCH_VOCABULARY: usize = 600;
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(flatten)]
-    flags: Flags,
+    flags: flags::Flags,
     /// TOML file with the same settings; flags override it.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Show what each epoch will draw, the learning rate, steps, tokens, memory and time, and do not train.
+    #[arg(long)]
+    plan: bool,
     /// Replace a run directory that exists.
     #[arg(long)]
     overwrite: bool,
@@ -41,83 +47,6 @@ pub struct Args {
     /// Threads; all cores if not given. The result does not depend on it.
     #[arg(long)]
     threads: Option<usize>,
-}
-
-#[derive(ClapArgs, Serialize)]
-struct Flags {
-    /// A BERT model directory in the Hugging Face layout, or `scratch:LAYERSxHIDDENxHEADS`.
-    #[arg(long)]
-    encoder: Option<String>,
-    /// Human-labelled files of columns.
-    #[arg(long, num_args = 1..)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    original: Vec<PathBuf>,
-    /// Files of columns that a teacher labelled, as `annotate` writes them.
-    #[arg(long, num_args = 1..)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    distilled: Vec<PathBuf>,
-    /// Scored after every epoch; the best epoch's weights are kept.
-    #[arg(long)]
-    dev: Option<PathBuf>,
-    /// Scored once, with the weights that are kept.
-    #[arg(long)]
-    test: Option<PathBuf>,
-    /// The entity types; those of the files, which must then agree, if not given.
-    #[arg(long, value_delimiter = ',')]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    labels: Vec<String>,
-    /// The run directory to write.
-    #[arg(short, long)]
-    output: Option<PathBuf>,
-    #[command(flatten)]
-    training: TrainingFlags,
-}
-
-#[derive(ClapArgs, Serialize)]
-struct TrainingFlags {
-    /// original-only, distilled-only, sequential, simple-mix or all [default: original-only]
-    #[arg(long)]
-    #[serde(serialize_with = "kind", skip_serializing_if = "Option::is_none")]
-    regimen: Option<Regimen>,
-    /// Passes, as the regimen counts them [default: 10]
-    #[arg(long)]
-    epochs: Option<usize>,
-    /// Sentences per optimiser step [default: 32]
-    #[arg(long)]
-    batch_size: Option<usize>,
-    /// Parts in which a step's sentences are computed, to save memory [default: 1]
-    #[arg(long)]
-    accumulation: Option<usize>,
-    /// The learning rate that the schedule scales [default: 1e-4]
-    #[arg(long)]
-    learning_rate: Option<f64>,
-    /// constant, or linear: decay to 0 [default: linear]
-    #[arg(long)]
-    schedule: Option<String>,
-    /// Steps over which the learning rate rises from 0 [default: 0]
-    #[arg(long)]
-    warmup_steps: Option<usize>,
-    /// Decoupled weight decay [default: 0]
-    #[arg(long)]
-    weight_decay: Option<f64>,
-    /// Clip gradients to this global norm; 0 for no clipping [default: 1]
-    #[arg(long)]
-    max_gradient_norm: Option<f64>,
-    /// Decides the order of the data, dropout and fresh weights [default: 1]
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Longest window in sub-words [default: the model's limit]
-    #[arg(long)]
-    max_length: Option<usize>,
-    /// Sentences per epoch [default: one pass over the data in use]
-    #[arg(long)]
-    epoch_size: Option<usize>,
-}
-
-/// A regimen typed as a flag is a name only: parameters that a file gives to the same regimen stay.
-#[expect(clippy::ref_option, reason = "serde passes it so")]
-fn kind<S: serde::Serializer>(regimen: &Option<Regimen>, serializer: S) -> Result<S::Ok, S::Error> {
-    std::collections::BTreeMap::from([("kind", regimen.map(|r| r.name()))]).serialize(serializer)
 }
 
 /// The settings of one run, as written into its directory.
@@ -143,7 +72,7 @@ struct Settings {
 /// The outcome of one run, as written into its directory.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    pub regimen: &'static str,
+    pub regimen: String,
     pub steps: usize,
     pub best_epoch: Option<usize>,
     pub epochs: Vec<EpochReport>,
@@ -166,35 +95,46 @@ pub struct Finished {
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
-    let settings: Settings = settings::resolve(&toml::Table::new(), args.config.as_deref(), &args.flags)?;
-    output::check_directory(&settings.output, args.overwrite)?;
-    let (original, distilled) =
-        (inputs::labelled(&settings.original, progress)?, inputs::labelled(&settings.distilled, progress)?);
+    let mut defaults = toml::Table::new();
+    if args.plan {
+        // Nothing is written.
+        defaults.insert("output".to_owned(), "run".into());
+    }
+    let settings: Settings = settings::resolve(&defaults, args.config.as_deref(), &args.flags)?;
+    if !args.plan {
+        output::check_directory(&settings.output, args.overwrite)?;
+    }
+    let original = inputs::labelled(&settings.original, progress)?;
+    let distilled = inputs::labelled_pools(&settings.distilled, progress)?;
     let one = |path: &Option<PathBuf>| Ok::<_, anyhow::Error>(inputs::labelled(path.as_slice(), progress)?.pop());
     let (dev, test) = (one(&settings.dev)?, one(&settings.test)?);
-    let corpora: Vec<&Corpus> = original.iter().chain(&distilled).chain(&dev).chain(&test).collect();
+    let of_pools = distilled.iter().flat_map(|(_, corpora)| corpora);
+    let corpora: Vec<&Corpus> = original.iter().chain(of_pools).chain(&dev).chain(&test).collect();
     if original.is_empty() && distilled.is_empty() {
         bail!("no training data: pass --original FILE, --distilled FILE or both");
     }
     let types = inputs::label_set(&corpora, &settings.labels)?;
     let join = |corpora: Vec<Corpus>| corpora.into_iter().flat_map(|c| c.sentences).collect::<Vec<Sentence>>();
-    let (original, distilled) = (join(original), join(distilled));
+    let original = join(original);
+    let distilled: Vec<(String, Vec<Sentence>)> = distilled.into_iter().map(|(name, c)| (name, join(c))).collect();
+    let pools: Vec<TrainingPool> = distilled.iter().map(|(name, s)| TrainingPool::new(name, s)).collect();
 
     let options = NetworkOptions::with_threads(args.threads);
     let student = student(&settings.encoder, types, settings.training.seed, &options, || {
-        original.iter().chain(&distilled).cloned().collect()
+        original.iter().chain(distilled.iter().flat_map(|(_, sentences)| sentences)).cloned().collect()
     })?;
-    let data = TrainingData {
-        original: &original,
-        distilled: &distilled,
-        dev: dev.as_ref().map(|corpus| corpus.sentences.as_slice()),
-    };
+    let dev = dev.as_ref().map(|corpus| corpus.sentences.as_slice());
+    let data = TrainingData { distilled: &pools, dev, ..TrainingData::original(&original) };
+    if args.plan {
+        return plan::show(Trainer::new(student, data, &settings.training)?, &settings.training, args.json);
+    }
     let mut finished = train(student, data, &settings.training, progress)?;
     let outcome = &mut finished.outcome;
     if let (Some(test), None) = (&test, &outcome.stopped) {
         outcome.test = Some(finished.student.evaluate(&test.sentences, settings.training.max_length)?);
     }
-    save(&finished, &settings, (original.len(), distilled.len()), args.overwrite)?;
+    let sizes = (original.len(), pools.iter().map(|pool| pool.sentences.len()).sum());
+    save(&finished, &settings, sizes, args.overwrite)?;
     let outcome = &finished.outcome;
     if let Some(why) = &outcome.stopped {
         bail!("{why}; the last good weights are in {}", settings.output.join("model").display());
@@ -246,7 +186,7 @@ pub fn train(
     progress: Progress,
 ) -> Result<Finished> {
     let mut trainer = Trainer::new(student, data, settings)?;
-    let bar = progress.bar(trainer.total_steps(), settings.regimen.name());
+    let bar = progress.bar(trainer.total_steps(), &settings.regimen.to_string());
     let mut steps: Vec<StepReport> = Vec::new();
     let (mut stopped, mut seconds) = (None, 0.0);
     let scored = |report: &StepReport| report.epoch_end.as_ref().is_some_and(|end| end.dev.is_some());
@@ -272,7 +212,7 @@ pub fn train(
     let all: usize = steps.iter().map(|s| s.tokens).sum();
     let tokens_per_second = if seconds > 0.0 { timed as f64 / seconds } else { 0.0 };
     let outcome = Outcome {
-        regimen: settings.regimen.name(),
+        regimen: settings.regimen.to_string(),
         steps: made,
         best_epoch,
         dev: best_epoch.and_then(|epoch| epochs.get(epoch - 1)?.dev.clone()),

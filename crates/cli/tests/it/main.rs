@@ -8,6 +8,7 @@ mod score;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/server.rs"]
 mod server;
+mod train;
 
 use std::{
     io::Write,

@@ -1,194 +1,115 @@
-//! The draw plan: which examples each epoch shows, in which order.
+//! The draws of a plan: which examples each epoch shows, in which order.
 //!
-//! Law: a pool is walked through a seeded shuffle of itself and shuffled again only when it is used up, across epochs
-//! too. So after `k` draws from a pool of `n` every example was drawn `k / n` times, rounded down or up.
+//! Laws:
+//! - A pool is walked through a seeded shuffle of itself and shuffled again only when it is used up, across epochs too.
+//!   So after `k` draws from a pool of `n` every example was drawn `k / n` times, rounded down or up.
+//! - Of the `N` examples of an epoch, `round(p N)` are distilled, and these are divided among the distilled pools by
+//!   Webster's method (Balinski and Young, "Fair Representation", 1982): with two pools, each part is rounded to the
+//!   nearest number. Unlike the rounding of each part, it has no rest to give away, and a larger epoch never draws less
+//!   from a pool; so an epoch may be filled one example after the other, until a budget is spent.
 //!
 //! ```
 //! use apprentice_core::{Draw, Plan, Pool, Pools, Regimen};
-//! let pools = Pools { original: 3, distilled: 0 };
-//! let plan = Plan { regimen: Regimen::OriginalOnly, pools, epochs: 3, epoch_size: Some(2), seed: 7 };
-//! let epochs: Vec<Vec<Draw>> = plan.draws().unwrap().collect();
+//! let pools = Pools { original: Pool::new("original", vec![20; 3]), distilled: Vec::new() };
+//! let plan = Plan { epochs: 3, epoch_size: Some(2), seed: 7, ..Plan::new(Regimen::OriginalOnly, pools) };
+//! let epochs: Vec<Vec<Draw>> = plan.draws().unwrap().map(|epoch| epoch.draws).collect();
 //! let mut seen: Vec<usize> = epochs.concat().iter().map(|draw| draw.index).collect();
 //! seen.sort();
 //! assert_eq!(seen, [0, 0, 1, 1, 2, 2]);
 //! ```
 
-use std::fmt;
+use std::ops::Range;
 
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
-use super::{Regimen, RegimenError};
-
-/// Which data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pool {
-    /// Labelled by humans.
-    Original,
-    /// Labelled by the teacher.
-    Distilled,
-}
-
-impl fmt::Display for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Original => "original",
-            Self::Distilled => "distilled",
-        })
-    }
-}
-
-/// How many examples each data set has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pools {
-    /// Labelled by humans.
-    pub original: usize,
-    /// Labelled by the teacher.
-    pub distilled: usize,
-}
-
-impl Pools {
-    /// The size of one of them.
-    #[must_use]
-    pub const fn size(&self, pool: Pool) -> usize {
-        match pool {
-            Pool::Original => self.original,
-            Pool::Distilled => self.distilled,
-        }
-    }
-}
+use super::{
+    Batch, Plan, Regimen,
+    plan::{End, Pools},
+};
 
 /// One example of an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Draw {
-    /// From which data set.
-    pub pool: Pool,
+    /// From which data set: 0 is the original data, the others are the distilled pools in their order.
+    pub pool: usize,
     /// Which example there, from 0.
     pub index: usize,
 }
 
-/// All that decides which examples a run sees.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Plan {
-    /// Which data in which epoch.
-    pub regimen: Regimen,
-    /// How much there is of each.
-    pub pools: Pools,
-    /// How many epochs.
-    pub epochs: usize,
-    /// How many examples an epoch has; by default one pass over the data set in use, or over both for `all`, and as
-    /// many as there are original examples where an epoch blends the two.
-    pub epoch_size: Option<usize>,
-    /// Decides the order, and nothing else does.
-    pub seed: u64,
+/// The examples of one epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Epoch {
+    /// Counted from 0.
+    pub number: usize,
+    /// The examples in their order.
+    pub draws: Vec<Draw>,
+    /// The draws of each optimiser step; together they are all draws, in order.
+    pub batches: Vec<Range<usize>>,
+    /// What the loss of an example is multiplied by, for each pool.
+    pub weights: Vec<f64>,
 }
 
-/// How many draws of an epoch come from which deck.
-#[derive(Debug, Clone, Copy)]
-enum Demand {
-    Split { original: usize, distilled: usize },
-    Union(usize),
-}
-
-impl Demand {
-    const fn total(self) -> usize {
-        match self {
-            Self::Split { original, distilled } => original + distilled,
-            Self::Union(total) => total,
-        }
-    }
-}
-
-impl Plan {
-    /// How many examples each epoch has; what a learning-rate schedule needs to know before the run.
-    ///
-    /// # Errors
-    /// As [`Self::draws`].
-    pub fn lengths(&self) -> Result<Vec<usize>, RegimenError> {
-        self.check()?;
-        Ok((0..self.epochs).map(|epoch| self.demand(epoch).total()).collect())
-    }
-
-    /// The examples of each epoch. Epoch `e` is `draws()?.nth(e)`, whatever was taken before.
-    ///
-    /// # Errors
-    /// [`RegimenError::EmptyPool`] if the regimen needs a data set that has nothing, and the other variants for
-    /// settings that make no sense.
-    pub fn draws(&self) -> Result<Draws, RegimenError> {
-        self.check()?;
-        let Pools { original, distilled } = self.pools;
-        Ok(Draws {
-            plan: *self,
-            epoch: 0,
-            original: Deck::new(original, self.seed, 0),
-            distilled: Deck::new(distilled, self.seed, 1),
-            union: Deck::new(original + distilled, self.seed, 2),
-            order: stream(self.seed, 3),
-        })
-    }
-
-    fn check(&self) -> Result<(), RegimenError> {
-        self.regimen.check()?;
-        if self.epoch_size == Some(0) {
-            return Err(RegimenError::EmptyEpoch);
-        }
-        let lacks = |&pool: &Pool| self.regimen.needs(pool) && self.pools.size(pool) == 0;
-        match [Pool::Original, Pool::Distilled].into_iter().find(lacks) {
-            Some(pool) => Err(RegimenError::EmptyPool { regimen: self.regimen.name(), pool }),
-            None => Ok(()),
-        }
-    }
-
-    fn demand(&self, epoch: usize) -> Demand {
-        let Pools { original, distilled } = self.pools;
-        let Some(share) = self.regimen.share(epoch, self.epochs) else {
-            return Demand::Union(self.epoch_size.unwrap_or(original + distilled));
-        };
-        let size = self.epoch_size.unwrap_or(if share >= 1.0 { distilled } else { original });
-        let distilled = (share * size as f64).round() as usize;
-        Demand::Split { original: size - distilled, distilled }
-    }
-}
-
-/// The examples of a run, epoch by epoch; made by [`Plan::draws`].
+/// The epochs of a run; made by [`Plan::draws`].
 #[derive(Debug, Clone)]
 pub struct Draws {
     plan: Plan,
     epoch: usize,
-    original: Deck,
-    distilled: Deck,
-    union: Deck,
+    /// Sub-words drawn so far.
+    tokens: usize,
+    /// One per pool, or a single one of all for `all`.
+    decks: Vec<Deck>,
     order: ChaCha8Rng,
 }
 
-impl Iterator for Draws {
-    type Item = Vec<Draw>;
+/// The streams of random numbers. The first distilled pool's is 1, the others' follow behind these.
+const UNION: u64 = 2;
+const ORDER: u64 = 3;
 
-    fn next(&mut self) -> Option<Vec<Draw>> {
-        if self.epoch == self.plan.epochs {
+impl Draws {
+    pub(super) fn new(plan: Plan) -> Self {
+        let decks = decks(&plan);
+        Self { epoch: 0, tokens: 0, decks, order: stream(plan.seed, ORDER), plan }
+    }
+
+    /// The examples of an epoch, by deck.
+    fn draw(&mut self, epoch: usize) -> Vec<Vec<Draw>> {
+        let end = self.plan.end(epoch);
+        let mut split = self.plan.split(epoch);
+        let mut drawn = vec![Vec::new(); self.decks.len()];
+        let mut count = 0;
+        while !matches!(end, End::Examples(size) if count == size) {
+            let deck = split.as_mut().map_or(0, Split::next);
+            let Some(draw) = self.decks[deck].peek() else { break };
+            let tokens = self.tokens + self.plan.pools.tokens(draw);
+            if matches!(end, End::Tokens(limit) if tokens > limit) {
+                break;
+            }
+            self.decks[deck].used += 1;
+            self.tokens = tokens;
+            drawn[deck].push(draw);
+            count += 1;
+        }
+        drawn
+    }
+}
+
+impl Iterator for Draws {
+    type Item = Epoch;
+
+    fn next(&mut self) -> Option<Epoch> {
+        let number = self.epoch;
+        if number == self.plan.epochs {
             return None;
         }
-        let demand = self.plan.demand(self.epoch);
         self.epoch += 1;
-        let draw = |pool| move |index| Draw { pool, index };
-        let mut draws = Vec::with_capacity(demand.total());
-        match demand {
-            Demand::Split { original, distilled } => {
-                draws.extend(self.distilled.by_ref().take(distilled).map(draw(Pool::Distilled)));
-                draws.extend(self.original.by_ref().take(original).map(draw(Pool::Original)));
-            }
-            Demand::Union(total) => {
-                let split = self.plan.pools.original;
-                draws.extend(self.union.by_ref().take(total).map(|index| match index.checked_sub(split) {
-                    None => draw(Pool::Original)(index),
-                    Some(index) => draw(Pool::Distilled)(index),
-                }));
-            }
-        }
+        let mut drawn = self.draw(number);
+        // The shuffle starts from the distilled pools with the original data behind them.
+        drawn.rotate_left(1);
+        let mut draws = drawn.concat();
         draws.shuffle(&mut self.order);
-        Some(draws)
+        let batches = self.plan.batch.cut(&draws, &self.plan.pools);
+        Some(Epoch { number, draws, batches, weights: self.plan.weights(number) })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -199,32 +120,89 @@ impl Iterator for Draws {
 
 impl ExactSizeIterator for Draws {}
 
-/// A shuffled pool that never ends: shuffled again whenever it is used up. Nothing at all if the pool is empty.
+impl Batch {
+    fn cut(self, draws: &[Draw], pools: &Pools) -> Vec<Range<usize>> {
+        let (mut batches, mut start, mut tokens) = (Vec::new(), 0, 0);
+        for (at, &draw) in draws.iter().enumerate() {
+            let next = pools.tokens(draw);
+            let full = match self {
+                Self::Sentences(limit) => at - start == limit,
+                Self::Tokens(limit) => at > start && tokens + next > limit,
+            };
+            if full {
+                batches.push(start..at);
+                (start, tokens) = (at, 0);
+            }
+            tokens += next;
+        }
+        if start < draws.len() {
+            batches.push(start..draws.len());
+        }
+        batches
+    }
+}
+
+/// Says for one example after the other which pool it comes from.
+pub(super) struct Split {
+    /// The share of distilled data.
+    share: f64,
+    /// The relative shares of the distilled pools.
+    shares: Vec<f64>,
+    total: usize,
+    distilled: Vec<usize>,
+}
+
+impl Split {
+    pub(super) fn new(share: f64, shares: Vec<f64>) -> Self {
+        Self { share, total: 0, distilled: vec![0; shares.len()], shares }
+    }
+
+    /// The pool of the next example, as [`Draw::pool`] counts.
+    fn next(&mut self) -> usize {
+        self.total += 1;
+        let due = (self.share * self.total as f64).round() as usize;
+        if self.distilled.iter().sum::<usize>() >= due {
+            return 0;
+        }
+        // Webster: the pool whose share is largest over the odd numbers 1, 3, 5 …; of equals, the first.
+        let claim = |pool: usize| self.shares[pool] / (2 * self.distilled[pool] + 1) as f64;
+        let next = (1..self.shares.len()).fold(0, |best, pool| if claim(pool) > claim(best) { pool } else { best });
+        self.distilled[next] += 1;
+        1 + next
+    }
+}
+
+/// Shuffled examples that never end: shuffled again whenever they are used up. Nothing at all if there are none.
 #[derive(Debug, Clone)]
 struct Deck {
-    cards: Vec<usize>,
+    cards: Vec<Draw>,
     used: usize,
     rng: ChaCha8Rng,
 }
 
 impl Deck {
-    fn new(size: usize, seed: u64, number: u64) -> Self {
-        Self { cards: (0..size).collect(), used: size, rng: stream(seed, number) }
+    fn new(cards: Vec<Draw>, rng: ChaCha8Rng) -> Self {
+        Self { used: cards.len(), cards, rng }
     }
-}
 
-impl Iterator for Deck {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
+    /// The card that is next; it is drawn by counting it as used.
+    fn peek(&mut self) -> Option<Draw> {
         if self.used == self.cards.len() {
             self.cards.shuffle(&mut self.rng);
             self.used = 0;
         }
-        let card = self.cards.get(self.used).copied()?;
-        self.used += 1;
-        Some(card)
+        self.cards.get(self.used).copied()
     }
+}
+
+fn decks(plan: &Plan) -> Vec<Deck> {
+    let cards = |(pool, size): (usize, usize)| (0..size).map(move |index| Draw { pool, index });
+    let sizes = plan.pools.all().map(|pool| pool.tokens.len()).enumerate();
+    if plan.regimen == Regimen::All {
+        return vec![Deck::new(sizes.flat_map(cards).collect(), stream(plan.seed, UNION))];
+    }
+    let number = |pool: usize| if pool < 2 { pool as u64 } else { ORDER + pool as u64 - 1 };
+    sizes.map(|(pool, size)| Deck::new(cards((pool, size)).collect(), stream(plan.seed, number(pool)))).collect()
 }
 
 /// One independent stream per use, so that a regimen's draws from one pool do not depend on the size of the other.

@@ -1,27 +1,33 @@
 //! Regimens: which data the student sees in which epoch, as pure functions of the epoch and a seed.
 //!
 //! A [`Regimen`] says which share of an epoch is distilled data; a [`Plan`] turns that into the very examples of every
-//! epoch. With `E` epochs, `e = 0 … E-1`, let `t = e / (E-1)`, or 0 if `E = 1`:
+//! epoch. Time advances from epoch to epoch, and not within one: with `E` epochs, `e = 0 … E-1`, it is
+//! `t = e / (E-1)`, or 0 if `E = 1` ([`time`]), however long the epochs are.
 //!
 //! | regimen | share of distilled data |
 //! |---|---|
 //! | `original-only` | 0 |
 //! | `distilled-only` | 1 |
-//! | `sequential`, `simple-mix` | 1 while `t < switch`, then 0 |
-//! | `all` | every epoch is the union of both sets |
+//! | `sequential`, `simple-mix`, with `switch` = 0.5 | 1 while `t < switch`, then 0 |
+//! | `blend` with a [`Curve`] | `p(t)` of the curve |
+//! | `all` | every epoch is the union of all sets |
 //!
-//! The regimens are those of Huang, Tang and Chen (arXiv 2402.09282); the formulas are ours.
+//! With `reverse`, the original data come first: the share is 1 less what the table says.
+//!
+//! The regimens are those of Huang, Tang and Chen (arXiv 2402.09282); the formulas and the reverse orders are ours.
 //!
 //! ```
-//! use apprentice_core::{Plan, Pools, Regimen};
-//! let regimen = Regimen::Sequential { switch: 0.5, restart: true };
+//! use apprentice_core::{Plan, Pool, Pools, Regimen};
+//! let regimen: Regimen = "sequential".parse().unwrap();
 //! let shares: Vec<_> = (0..5).filter_map(|epoch| regimen.share(epoch, 5)).collect();
 //! assert_eq!(shares, [1.0, 1.0, 0.0, 0.0, 0.0]);
 //! assert_eq!(regimen.stages(5), [0..2, 2..5]);
 //!
-//! let pools = Pools { original: 100, distilled: 900 };
-//! let plan = Plan { regimen, pools, epochs: 5, epoch_size: None, seed: 1 };
-//! assert_eq!(plan.lengths().unwrap(), [900, 900, 100, 100, 100]);
+//! // 100 original and 900 distilled examples, of 20 tokens each, in batches of 32.
+//! let distilled = vec![Pool::new("distilled", vec![20; 900])];
+//! let pools = Pools { original: Pool::new("original", vec![20; 100]), distilled };
+//! let outline = Plan { epochs: 5, ..Plan::new(regimen, pools) }.outline().unwrap();
+//! assert_eq!(outline.iter().map(|epoch| epoch.steps).collect::<Vec<_>>(), [29, 29, 4, 4, 4]);
 //! ```
 
 use std::{fmt, ops::Range, str::FromStr};
@@ -29,18 +35,32 @@ use std::{fmt, ops::Range, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Schedule;
+use crate::{
+    Schedule,
+    choice::{Choice, ChoiceError},
+};
 
+mod curve;
 mod draw;
+mod plan;
 
-pub use draw::{Draw, Draws, Plan, Pool, Pools};
+pub use curve::{Course, Curve};
+pub use draw::{Draw, Draws, Epoch};
+pub use plan::{Batch, Budget, EpochOutline, Plan, Pool, Pools};
 
 /// Which data the student sees in which epoch.
 ///
-/// In a configuration file: `regimen = { kind = "sequential", switch = 0.5 }`. Parameters may be left out, unknown ones
-/// are an error.
+/// In a configuration file: `regimen = { kind = "blend", curve = "sigmoid", k = 5, reverse = true }`; in flags and
+/// reports: `blend:sigmoid,k=5,reverse`. Parameters may be left out, unknown ones are an error.
+///
+/// ```
+/// use apprentice_core::Regimen;
+/// let regimen: Regimen = "sequential:switch=0.3,restart=false".parse().unwrap();
+/// assert_eq!(regimen, Regimen::Sequential { switch: 0.3, restart: false, reverse: false });
+/// assert_eq!(regimen.to_string(), "sequential:switch=0.3,restart=false");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", try_from = "Unchecked")]
+#[serde(try_from = "Choice", into = "Choice")]
 pub enum Regimen {
     /// Human labels only: the control.
     OriginalOnly,
@@ -52,89 +72,118 @@ pub enum Regimen {
         switch: f64,
         /// Whether the learning-rate schedule starts again at the switch.
         restart: bool,
+        /// The original data first.
+        reverse: bool,
     },
     /// First the distilled, then the original data, at a constant learning rate: the paper's best.
     SimpleMix {
         /// The time, from 0 to 1, from which on the data is original.
         switch: f64,
+        /// The original data first.
+        reverse: bool,
     },
-    /// Every epoch is the union of both sets.
+    /// From distilled to original data, along a curve.
+    Blend {
+        /// The share of distilled data.
+        curve: Curve,
+        /// From original to distilled data.
+        reverse: bool,
+    },
+    /// Every epoch is the union of all sets.
     All,
-}
-
-/// What a file may say. Not [`Regimen`] itself, because serde lets a unit variant pass with any unknown field.
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-enum Unchecked {
-    OriginalOnly {},
-    DistilledOnly {},
-    Sequential {
-        #[serde(default = "default_switch")]
-        switch: f64,
-        #[serde(default = "default_restart")]
-        restart: bool,
-    },
-    SimpleMix {
-        #[serde(default = "default_switch")]
-        switch: f64,
-    },
-    All {},
-}
-
-const fn default_switch() -> f64 {
-    0.5
-}
-
-const fn default_restart() -> bool {
-    true
 }
 
 /// Why a regimen cannot be had.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum RegimenError {
+    /// A parameter of the regimen, or of a pool's share or weight, that makes no sense.
+    #[error(transparent)]
+    Parameter(#[from] ChoiceError),
     /// The regimen draws from a data set that has no sentence.
     #[error("regimen {regimen} needs {pool} data and there is none: give some, or choose another regimen")]
     EmptyPool {
-        /// The regimen's name.
-        regimen: &'static str,
-        /// What it lacks.
-        pool: Pool,
+        /// The regimen.
+        regimen: String,
+        /// The name of what it lacks.
+        pool: String,
     },
-    /// A fixed epoch size of 0.
-    #[error("an epoch of 0 examples: expected at least 1")]
-    EmptyEpoch,
-    /// A switch that is not a time of the run.
-    #[error("switch = {found}: expected a number from 0 (start of the run) to 1 (its last epoch)")]
-    Switch {
-        /// What was asked for.
-        found: f64,
+    /// A fixed epoch size or batch of 0.
+    #[error("{what} of 0: expected at least 1")]
+    Zero {
+        /// What is too small.
+        what: &'static str,
     },
-    /// No regimen has this name.
-    #[error("unknown regimen `{found}`: expected {}", Regimen::DEFAULTS.map(|r| r.name()).join(", "))]
-    Name {
-        /// What was asked for.
-        found: String,
+    /// Distilled data is to be drawn when no pool has a share of it.
+    #[error(
+        "in epoch {epoch} no distilled pool has a share above 0: expected at least one, there and wherever distilled data is drawn"
+    )]
+    NoShare {
+        /// The first such epoch, counted from 1.
+        epoch: usize,
+    },
+    /// Some pools have a share and others have none.
+    #[error(
+        "pool {pool} has no share and others have one: give all of them one, or none (then they share by their sizes)"
+    )]
+    MissingShare {
+        /// The first pool without a share.
+        pool: String,
+    },
+    /// The budget does not reach for something in every epoch.
+    #[error("a budget of {budget} leaves nothing for epoch {epoch} of {epochs}: expected more, or fewer epochs")]
+    Budget {
+        /// What is to be spent.
+        budget: Budget,
+        /// The first epoch without an example, counted from 1.
+        epoch: usize,
+        /// How many epochs there are.
+        epochs: usize,
+    },
+    /// The budget and the epoch size both say how long an epoch is.
+    #[error("a budget of {budget} and an epoch size: expected one of them, for both say how long an epoch is")]
+    TwoSizes {
+        /// What is to be spent.
+        budget: Budget,
+    },
+    /// A budget of steps whose length in sentences nobody knows.
+    #[error(
+        "a budget of {budget} with batches measured in tokens: expected batches of sentences, or a budget of tokens"
+    )]
+    StepsOfTokens {
+        /// What is to be spent.
+        budget: Budget,
     },
 }
 
+/// The time of epoch `epoch` of `epochs`, counted from 0: from 0 in the first to 1 in the last.
+#[must_use]
+pub fn time(epoch: usize, epochs: usize) -> f64 {
+    if epochs > 1 { epoch as f64 / (epochs - 1) as f64 } else { 0.0 }
+}
+
 impl Regimen {
-    /// Every regimen with its default parameters, in the order in which reports list them.
+    /// The kinds.
+    pub const KINDS: [&'static str; 6] =
+        ["original-only", "distilled-only", "sequential", "simple-mix", "blend", "all"];
+
+    /// The five of these kinds that need no parameter, in the order in which reports list them.
     pub const DEFAULTS: [Self; 5] = [
         Self::OriginalOnly,
         Self::DistilledOnly,
-        Self::Sequential { switch: default_switch(), restart: default_restart() },
-        Self::SimpleMix { switch: default_switch() },
+        Self::Sequential { switch: 0.5, restart: true, reverse: false },
+        Self::SimpleMix { switch: 0.5, reverse: false },
         Self::All,
     ];
 
-    /// The name, without parameters.
+    /// The kind, without parameters.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub const fn kind(&self) -> &'static str {
         match self {
             Self::OriginalOnly => "original-only",
             Self::DistilledOnly => "distilled-only",
             Self::Sequential { .. } => "sequential",
             Self::SimpleMix { .. } => "simple-mix",
+            Self::Blend { .. } => "blend",
             Self::All => "all",
         }
     }
@@ -142,11 +191,15 @@ impl Regimen {
     /// The share of distilled data in an epoch, or `None` where it follows from the sizes of the sets (`all`).
     #[must_use]
     pub fn share(&self, epoch: usize, epochs: usize) -> Option<f64> {
-        let time = if epochs > 1 { epoch as f64 / (epochs - 1) as f64 } else { 0.0 };
+        let time = time(epoch, epochs);
+        let ordered = |share: f64, reverse: bool| Some(if reverse { 1.0 - share } else { share });
         match *self {
             Self::OriginalOnly => Some(0.0),
             Self::DistilledOnly => Some(1.0),
-            Self::Sequential { switch, .. } | Self::SimpleMix { switch } => Some(if time < switch { 1.0 } else { 0.0 }),
+            Self::Sequential { switch, reverse, .. } | Self::SimpleMix { switch, reverse } => {
+                ordered(if time < switch { 1.0 } else { 0.0 }, reverse)
+            }
+            Self::Blend { curve, reverse } => ordered(curve.at(time), reverse),
             Self::All => None,
         }
     }
@@ -154,8 +207,8 @@ impl Regimen {
     /// The ranges of epochs over each of which the learning-rate schedule runs once.
     #[must_use]
     pub fn stages(&self, epochs: usize) -> Vec<Range<usize>> {
-        let switch = match self {
-            Self::Sequential { restart: true, .. } => (0..epochs).find(|&e| self.share(e, epochs) == Some(0.0)),
+        let switch = match *self {
+            Self::Sequential { restart: true, switch, .. } => (0..epochs).find(|&epoch| time(epoch, epochs) >= switch),
             _ => None,
         };
         let switch = switch.unwrap_or(epochs);
@@ -171,53 +224,89 @@ impl Regimen {
         }
     }
 
-    /// Whether the regimen uses this data set.
+    /// Whether the regimen uses the original data.
     #[must_use]
-    pub const fn needs(&self, pool: Pool) -> bool {
-        match self {
-            Self::OriginalOnly => matches!(pool, Pool::Original),
-            Self::DistilledOnly => matches!(pool, Pool::Distilled),
-            Self::Sequential { .. } | Self::SimpleMix { .. } | Self::All => true,
+    pub const fn needs_original(&self) -> bool {
+        !matches!(self, Self::DistilledOnly)
+    }
+
+    /// Whether the regimen uses distilled data.
+    #[must_use]
+    pub const fn needs_distilled(&self) -> bool {
+        !matches!(self, Self::OriginalOnly)
+    }
+
+    /// What is wrong with the parameters.
+    fn problem(&self) -> Result<(), String> {
+        match *self {
+            Self::Sequential { switch, .. } | Self::SimpleMix { switch, .. } => curve::unit("switch", switch),
+            Self::Blend { curve, .. } => curve.check(),
+            _ => Ok(()),
         }
     }
 
-    fn check(self) -> Result<Self, RegimenError> {
-        match self {
-            Self::Sequential { switch, .. } | Self::SimpleMix { switch } if !(0.0..=1.0).contains(&switch) => {
-                Err(RegimenError::Switch { found: switch })
+    fn check(&self) -> Result<(), ChoiceError> {
+        self.problem().map_err(|problem| ChoiceError { what: "regimen", found: self.to_string(), problem })
+    }
+}
+
+impl TryFrom<Choice> for Regimen {
+    type Error = ChoiceError;
+
+    fn try_from(choice: Choice) -> Result<Self, Self::Error> {
+        choice.read("regimen", |reading| {
+            let regimen = match reading.kind.as_str() {
+                "original-only" => Self::OriginalOnly,
+                "distilled-only" => Self::DistilledOnly,
+                "sequential" => Self::Sequential {
+                    switch: reading.number("switch", Some(0.5))?,
+                    restart: reading.switch("restart", true)?,
+                    reverse: reading.switch("reverse", false)?,
+                },
+                "simple-mix" => Self::SimpleMix {
+                    switch: reading.number("switch", Some(0.5))?,
+                    reverse: reading.switch("reverse", false)?,
+                },
+                "blend" => {
+                    let curve = Curve::read(reading)?;
+                    Self::Blend { curve, reverse: reading.switch("reverse", false)? }
+                }
+                "all" => Self::All,
+                _ => return Err(format!("expected {}", Self::KINDS.join(", "))),
+            };
+            regimen.problem().map(|()| regimen)
+        })
+    }
+}
+
+impl From<Regimen> for Choice {
+    fn from(regimen: Regimen) -> Self {
+        let choice = Self::new(regimen.kind());
+        match regimen {
+            Regimen::OriginalOnly | Regimen::DistilledOnly | Regimen::All => choice,
+            Regimen::Sequential { switch, restart, reverse } => {
+                choice.with_number("switch", switch).with_switch("restart", restart).with_switch("reverse", reverse)
             }
-            _ => Ok(self),
+            Regimen::SimpleMix { switch, reverse } => {
+                choice.with_number("switch", switch).with_switch("reverse", reverse)
+            }
+            Regimen::Blend { curve, reverse } => curve.write(choice).with_switch("reverse", reverse),
         }
     }
 }
 
-impl TryFrom<Unchecked> for Regimen {
-    type Error = RegimenError;
-
-    fn try_from(raw: Unchecked) -> Result<Self, RegimenError> {
-        match raw {
-            Unchecked::OriginalOnly {} => Self::OriginalOnly,
-            Unchecked::DistilledOnly {} => Self::DistilledOnly,
-            Unchecked::Sequential { switch, restart } => Self::Sequential { switch, restart },
-            Unchecked::SimpleMix { switch } => Self::SimpleMix { switch },
-            Unchecked::All {} => Self::All,
-        }
-        .check()
-    }
-}
-
-/// The plain names, with default parameters.
+/// The short form.
 impl FromStr for Regimen {
-    type Err = RegimenError;
+    type Err = ChoiceError;
 
-    fn from_str(s: &str) -> Result<Self, RegimenError> {
-        let known = Self::DEFAULTS.into_iter().find(|regimen| regimen.name() == s);
-        known.ok_or_else(|| RegimenError::Name { found: s.to_owned() })
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(Choice::parse(text))
     }
 }
 
+/// The short form, without what is so by default.
 impl fmt::Display for Regimen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        Choice::brief(*self).fmt(f)
     }
 }

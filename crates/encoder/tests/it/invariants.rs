@@ -18,7 +18,8 @@ fn train(mut network: Network) -> Vec<u32> {
     let rows: Vec<usize> = (0..batch.tokens()).step_by(2).collect();
     let classes: Vec<u32> = rows.iter().map(|r| (r % CLASSES) as u32).collect();
     for pass in 0..5 {
-        let targets = Targets { rows: &rows, classes: &classes, scale: 1.0 / rows.len() as f32, seed: 3, pass };
+        let targets =
+            Targets { rows: &rows, classes: &classes, weights: None, scale: 1.0 / rows.len() as f32, seed: 3, pass };
         network.accumulate(&batch, &targets).unwrap();
         network.update(&AdamW::default(), 1e-3);
     }
@@ -59,7 +60,9 @@ fn every_parameter_gets_gradient() {
     let batch = pack(&[(0..40).collect(), (40..80).collect(), (50..90).collect()]);
     let rows: Vec<usize> = (0..batch.tokens()).collect();
     let classes: Vec<u32> = rows.iter().map(|r| (r % CLASSES) as u32).collect();
-    network.accumulate(&batch, &Targets { rows: &rows, classes: &classes, scale: 1.0, seed: 0, pass: 0 }).unwrap();
+    network
+        .accumulate(&batch, &Targets { rows: &rows, classes: &classes, weights: None, scale: 1.0, seed: 0, pass: 0 })
+        .unwrap();
     for (tensor, values) in network.gradients().unwrap().tensors() {
         let hidden = small_config().hidden_size;
         let expected = match tensor.name.as_str() {
@@ -82,7 +85,9 @@ fn dropout_changes_the_loss_and_repeats() {
     let batch = pack(&sequences(&[12, 30]));
     let rows: Vec<usize> = (0..42).collect();
     let mut loss = |seed, pass| {
-        network.accumulate(&batch, &Targets { rows: &rows, classes: &[1; 42], scale: 1.0, seed, pass }).unwrap()
+        network
+            .accumulate(&batch, &Targets { rows: &rows, classes: &[1; 42], weights: None, scale: 1.0, seed, pass })
+            .unwrap()
     };
     let first = loss(1, 0);
     assert_eq!(first.to_bits(), loss(1, 0).to_bits());
@@ -92,17 +97,13 @@ fn dropout_changes_the_loss_and_repeats() {
 
 #[test]
 fn gradients_of_two_batches_add_up() {
-    let mut config = small_config();
-    config.hidden_dropout_prob = 0.0;
-    config.attention_probs_dropout_prob = 0.0;
     let gradients = |parts: &[&[usize]]| {
-        let parameters = Parameters::initialised(&config, CLASSES, 11).unwrap();
-        let mut network = Network::new(config.clone(), parameters, &NetworkOptions::default()).unwrap();
+        let mut network = still_network();
         for lengths in parts {
             let batch = pack(&sequences(lengths));
             let rows: Vec<usize> = (0..batch.tokens()).collect();
             let classes = vec![2; rows.len()];
-            let targets = Targets { rows: &rows, classes: &classes, scale: 0.1, seed: 0, pass: 0 };
+            let targets = Targets { rows: &rows, classes: &classes, weights: None, scale: 0.1, seed: 0, pass: 0 };
             network.accumulate(&batch, &targets).unwrap();
         }
         network.gradients().unwrap().values().to_vec()
@@ -115,12 +116,94 @@ fn gradients_of_two_batches_add_up() {
     }
 }
 
+/// Without dropout.
+fn still_network() -> Network {
+    let mut config = small_config();
+    config.hidden_dropout_prob = 0.0;
+    config.attention_probs_dropout_prob = 0.0;
+    let parameters = Parameters::initialised(&config, CLASSES, 11).unwrap();
+    Network::new(config, parameters, &NetworkOptions::default()).unwrap()
+}
+
+#[test]
+fn weights_of_one_change_no_bit() {
+    let batch = pack(&sequences(&[12, 30]));
+    let rows: Vec<usize> = (0..42).collect();
+    let gradients = |weights| {
+        let mut network = network(2);
+        let targets = Targets { rows: &rows, classes: &[1; 42], weights, scale: 0.1, seed: 0, pass: 0 };
+        let loss = network.accumulate(&batch, &targets).unwrap();
+        let bits = network.gradients().unwrap().values().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        (loss.to_bits(), bits)
+    };
+    assert!(gradients(None) == gradients(Some(&[1.0; 42])));
+    assert!(gradients(None) != gradients(Some(&[0.5; 42])));
+}
+
+#[test]
+fn the_gradient_of_a_weighted_loss_is_its_slope() {
+    let mut network = still_network();
+    let batch = pack(&sequences(&[12, 30]));
+    let rows: Vec<usize> = (0..42).collect();
+    let classes: Vec<u32> = rows.iter().map(|r| (r % CLASSES) as u32).collect();
+    let weights: Vec<f32> = rows.iter().map(|r| (r % 5) as f32 / 2.0).collect();
+    let total: f32 = weights.iter().sum();
+    let targets =
+        Targets { rows: &rows, classes: &classes, weights: Some(&weights), scale: 1.0 / total, seed: 0, pass: 0 };
+    network.accumulate(&batch, &targets).unwrap();
+    let gradient = network.gradients().unwrap().values().to_vec();
+    let square: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
+    let start = network.parameters().values().to_vec();
+    // A step along the gradient: far enough that rounding does not matter, near enough that curvature does not.
+    let size = 2e-3 / square.sqrt();
+    let mut loss = |sign: f64| {
+        let moved: Vec<f32> = start.iter().zip(&gradient).map(|(v, g)| v + (sign * size) as f32 * g).collect();
+        network.set_parameters(&moved).unwrap();
+        network.accumulate(&batch, &targets).unwrap() / f64::from(total)
+    };
+    let slope = (loss(1.0) - loss(-1.0)) / (2.0 * size);
+    assert!((slope / square - 1.0).abs() < 1e-2, "slope {slope}, squared gradient {square}");
+}
+
+#[test]
+fn layers_and_head_learn_at_their_own_rates() {
+    let moved = |adam: &AdamW| {
+        let mut network = still_network();
+        let before = network.parameters().clone();
+        let batch = pack(&sequences(&[12, 30]));
+        let rows: Vec<usize> = (0..42).collect();
+        let targets = Targets { rows: &rows, classes: &[1; 42], weights: None, scale: 1.0, seed: 0, pass: 0 };
+        network.accumulate(&batch, &targets).unwrap();
+        network.update(adam, 1e-3);
+        let change = |(a, b): (&f32, &f32)| f64::from((a - b).abs());
+        let largest = |a: &[f32], b: &[f32]| a.iter().zip(b).map(change).fold(0.0, f64::max);
+        let tensors = network.parameters().tensors().zip(before.tensors());
+        tensors.map(|((tensor, a), (_, b))| (tensor.name.clone(), largest(a, b))).collect::<Vec<_>>()
+    };
+    // The first step of Adam moves every number with a gradient by the rate.
+    for (name, change) in moved(&AdamW { layer_decay: 0.5, head_rate: 10.0, ..AdamW::default() }) {
+        let expected = match name.strip_prefix("bert.encoder.layer.").map(|rest| &rest[..1]) {
+            Some("2") => 1e-3,
+            Some("1") => 5e-4,
+            Some("0") => 2.5e-4,
+            _ if name.starts_with("classifier") => 1e-2,
+            _ => 1.25e-4,
+        };
+        if !name.ends_with("key.bias") {
+            assert!((change / expected - 1.0).abs() < 2e-2, "{name} moved by {change}, expected {expected}");
+        }
+    }
+    for (name, change) in moved(&AdamW::default()) {
+        assert!(name.ends_with("key.bias") || (change / 1e-3 - 1.0).abs() < 2e-2, "{name} moved by {change}");
+    }
+}
+
 #[test]
 fn overflow_leaves_the_parameters_alone() {
     let mut network = network(2);
     let before = network.parameters().values().to_vec();
     let batch = pack(&sequences(&[4]));
-    let targets = Targets { rows: &[1], classes: &[0], scale: f32::INFINITY, seed: 0, pass: 0 };
+    let targets = Targets { rows: &[1], classes: &[0], weights: None, scale: f32::INFINITY, seed: 0, pass: 0 };
     network.accumulate(&batch, &targets).unwrap();
     assert!(!network.update(&AdamW::default(), 1e-3).is_finite());
     assert_eq!(before, network.parameters().values());
@@ -141,7 +224,9 @@ fn bad_batches_are_named() {
         "sequence 0 of the batch: token id 90 is beyond the vocabulary of 90"
     );
     assert_eq!(message(network.logits(&pack(&[vec![1]]), &[1])), "row 1 is out of range, expected less than 1");
-    let targets = Targets { rows: &[0], classes: &[7], scale: 1.0, seed: 0, pass: 0 };
+    let targets = Targets { rows: &[0], classes: &[7], weights: None, scale: 1.0, seed: 0, pass: 0 };
     let error = network.accumulate(&pack(&[vec![1]]), &targets).unwrap_err().to_string();
     assert_eq!(error, "class 7 is out of range, expected less than 7");
+    let targets = Targets { rows: &[0], classes: &[1], weights: Some(&[]), scale: 1.0, seed: 0, pass: 0 };
+    assert!(network.accumulate(&pack(&[vec![1]]), &targets).is_err());
 }

@@ -1,0 +1,81 @@
+//! How much memory training takes, from the architecture.
+
+use crate::{EncoderConfig, kernels::attention::AttentionShape};
+
+/// Bytes that a network holds while it trains on batches like a given one. An estimate: it counts every buffer of the
+/// size of the model or the batch, and neither scratch nor what the allocator keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrainingMemory {
+    /// The parameters.
+    pub parameters: usize,
+    /// Their gradients.
+    pub gradients: usize,
+    /// Both moments of AdamW.
+    pub moments: usize,
+    /// What the forward pass keeps for the backward pass, and the gradients that this needs.
+    pub activations: usize,
+}
+
+const BYTES: usize = size_of::<f32>();
+
+impl TrainingMemory {
+    /// For a model of so many `parameters` and `classes`, and a batch of sequences that begin at `offsets` (see
+    /// [`crate::PackedBatch::offsets`]), of which `rows` rows carry a class.
+    ///
+    /// With `T` tokens and `P` the attention probabilities of all heads and sequences, `L` layers hold `T (7H + 2I + 2) +
+    /// P` numbers each, what lies around them `T ((L+1) H + 2H + 1)`, the way back `T (6H + I)`, the head `R (2H + C)`.
+    #[must_use]
+    pub fn new(config: &EncoderConfig, parameters: usize, classes: usize, offsets: &[usize], rows: usize) -> Self {
+        let (h, i, layers) = (config.hidden_size, config.intermediate_size, config.num_hidden_layers);
+        let mut shape = AttentionShape::new(h, config.num_attention_heads);
+        shape.set(offsets, true);
+        let per_token = layers * (7 * h + 2 * i + 2) + (layers + 3) * h + 1 + 6 * h + i;
+        let numbers = offsets.last().copied().unwrap_or(0) * per_token
+            + layers * shape.probabilities()
+            + rows * (2 * h + classes);
+        let parameters = BYTES * parameters;
+        Self { parameters, gradients: parameters, moments: 2 * parameters, activations: BYTES * numbers }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.parameters + self.gradients + self.moments + self.activations
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        PackedBatch, Parameters,
+        encoder::{Encoder, Mode},
+    };
+
+    #[test]
+    fn the_formula_counts_the_encoders_buffers() {
+        let config = EncoderConfig {
+            vocab_size: 30,
+            hidden_size: 24,
+            num_hidden_layers: 3,
+            num_attention_heads: 2,
+            intermediate_size: 40,
+            max_position_embeddings: 20,
+            ..EncoderConfig::default()
+        };
+        let parameters = Parameters::initialised(&config, 5, 1).unwrap();
+        let mut batch = PackedBatch::default();
+        batch.push(&[1; 17]);
+        batch.push(&[2; 5]);
+        let mut encoder = Encoder::new(config.clone());
+        let mode = Mode::Training { seed: 1, pass: 0 };
+        let (values, layout) = (parameters.values(), parameters.layout());
+        encoder.forward(values, layout, &batch, mode);
+        encoder.output_and_gradient();
+        encoder.backward(values, layout, &batch, mode, &mut vec![0.0; layout.len()]);
+        // No row, so no head.
+        let memory = TrainingMemory::new(&config, layout.len(), 5, batch.offsets(), 0);
+        assert_eq!(memory.activations, BYTES * encoder.numbers());
+        assert_eq!(memory.total(), BYTES * (encoder.numbers() + 4 * layout.len()));
+    }
+}

@@ -107,6 +107,7 @@ impl ClientError {
             Self::NotRecorded { .. } => "not-recorded",
             Self::Rejected { .. } => "rejected",
             Self::Exhausted { .. } => "no-answer",
+            Self::Later { .. } => "later",
             Self::Stopped(Stop::Provider { .. }) => "provider",
             Self::Stopped(Stop::Store(_)) => "store",
             Self::Stopped(Stop::Limit(_)) => "limit",

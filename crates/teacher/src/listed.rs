@@ -32,6 +32,13 @@ impl<T> Listed<T> {
         }
     }
 
+    /// Adds those of another list behind these.
+    pub fn append(&mut self, other: Self) {
+        self.count += other.count;
+        let room = Self::SHOWN.saturating_sub(self.first.len());
+        self.first.extend(other.first.into_iter().take(room));
+    }
+
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -39,6 +39,12 @@ impl Tally {
         self.done + self.truncated + self.refused + self.filtered + self.failed.count
     }
 
+    /// Those of the failed that were not asked in this job, because they wait for something else.
+    #[must_use]
+    pub fn later(&self) -> usize {
+        self.failed_by_kind.get("later").copied().unwrap_or(0)
+    }
+
     fn count(&mut self, request: &Request, answer: Result<Finish, ClientError>) {
         self.asked += 1;
         let kind = match answer {

@@ -13,7 +13,7 @@ use apprentice_core::{Sentence, corpus::Record, files};
 use apprentice_teacher::{
     Annotator, Completion, Endpoint, ExamplePool, Examples, Finish, LabelSet, Live, Parameters, Prompt, Protocol,
     Report, Request, Selector, Stop, Store, Tally, Usage,
-    live::{self, Form, Price, Prices, Spent},
+    live::{self, Batches, Fetched, Form, Parts, Price, Prices, Spent},
     run,
     store::{Contents, OpenedStore, Recovery},
     votes::Quorum,
@@ -43,6 +43,9 @@ struct Account {
     /// What that costs, if the model's price is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<f64>,
+    /// What became of batches, if requests went in such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batches: Option<Fetched>,
     /// What was found when the store was opened.
     #[serde(flatten)]
     found: Found,
@@ -68,8 +71,8 @@ struct Found {
 }
 
 /// Everything that a job needs, checked before anything is paid for.
-struct Job<'a> {
-    args: &'a Args,
+pub struct Job<'a> {
+    pub args: &'a Args,
     settings: &'a Settings,
     live: &'a LiveSettings,
     model: Arc<str>,
@@ -112,16 +115,30 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
         return job.dry_run(&endpoint, &store_path, progress);
     }
     let (store, found) = open_store(&store_path, progress)?;
+    let batches = job.batches(&endpoint, &store)?;
     let client = Live::new(endpoint, job.client_settings(), store.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let tally = if args.reparse { None } else { Some(runtime.block_on(job.ask(&client, progress))?) };
-    let spent = client.spent();
+    if let Some(batches) = &batches {
+        runtime.block_on(job.give_up(batches, progress))?;
+    }
+    let batches = batches.filter(|_| args.batches.batch);
+    let tally = match &batches {
+        _ if args.reparse => None,
+        None => Some(runtime.block_on(job.ask(&client, progress))?),
+        Some(batches) => match runtime.block_on(job.ask_in_batches(batches, progress))? {
+            None => return Ok(()),
+            tally => tally,
+        },
+    };
+    let spent = batches.as_ref().map_or_else(|| client.spent(), Batches::spent);
+    let price = if batches.is_some() { price.map(|price| price.in_batch()) } else { price };
     let cost = price.map(|price| price.of(spent.usage));
+    let stopped = batches.as_ref().map_or_else(|| client.stopped(), Batches::stopped);
     if let Some(tally) = &tally {
         progress.note(summary(tally, &spent, cost));
         // Ctrl-C after the last answer changes nothing.
         let total = job.count * live.samples as usize;
-        if let Some(stop) = client.stopped().filter(|_| tally.settled() < total) {
+        if let Some(stop) = stopped.filter(|_| tally.settled() - tally.later() < total) {
             bail!(
                 "{} of {} requests are answered and kept in {}; {stop}; --reparse writes what there is",
                 tally.settled() - tally.failed.count,
@@ -133,8 +150,9 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     runtime.block_on(store.flush())?;
     let (report, unanswered, incomplete) = job.write(&client, &to, progress)?;
     let contents = store.contents()?;
+    let batches = batches.map(|batches| batches.fetched());
     let account =
-        Account { requests: tally, sent: spent, cost, found, store: contents, unanswered, incomplete, report };
+        Account { requests: tally, sent: spent, cost, batches, found, store: contents, unanswered, incomplete, report };
     output::write_file(
         &beside(&settings.output, "settings.toml"),
         args.overwrite,
@@ -239,7 +257,7 @@ fn prompt(settings: &Settings, progress: Progress) -> Result<Prompt> {
 }
 
 impl Job<'_> {
-    fn client_settings(&self) -> live::Settings {
+    pub fn client_settings(&self) -> live::Settings {
         let live = self.live;
         let mut settings = live::Settings::default();
         settings.limits.concurrency = live.concurrency;
@@ -265,11 +283,17 @@ impl Job<'_> {
         Ok((0..self.live.samples).map(sample).collect())
     }
 
-    fn all_requests(&self) -> impl Iterator<Item = Result<Request>> {
+    pub fn all_requests(&self) -> impl Iterator<Item = Result<Request>> {
         self.sentences.iter().flat_map(|sentence| match sentence.and_then(|sentence| self.requests(&sentence)) {
             Ok(requests) => requests.into_iter().map(Ok).collect::<Vec<_>>(),
             Err(error) => vec![Err(error)],
         })
+    }
+
+    /// The tokens that an answer is taken to have: a name in JSON is some twelve, and a sentence has one or two; reasoning
+    /// is some two hundred.
+    pub fn answer_tokens(&self) -> u64 {
+        if self.prompt.reasons() { 250 } else { 40 }
     }
 
     /// Asks for everything that the store does not have.
@@ -363,14 +387,23 @@ impl Job<'_> {
     /// Shows one prompt, and what the job would need.
     fn dry_run(&self, endpoint: &Endpoint, store: &Path, progress: Progress) -> Result<()> {
         let stored = if store.exists() { Some(open_store(store, progress)?.0) } else { None };
-        let (mut first, mut asked, mut answered, mut tokens) = (None, 0_u64, 0_u64, 0_u64);
+        let (mut first, mut asked, mut answered, mut waiting, mut tokens) = (None, 0_u64, 0_u64, 0_u64, 0_u64);
+        let flags = &self.args.batches;
+        let mut parts = Parts::new(flags.size(endpoint.protocol, self.answer_tokens())?);
         for request in self.all_requests() {
             let request = request?;
-            let known =
-                stored.as_ref().map(|store| store.answer(&live::key(endpoint, self.live.form, &request), |_| Some(())));
+            let key = live::key(endpoint, self.live.form, &request);
+            let known = stored.as_ref().map(|store| store.answer(&key, |_| Some(())));
             if known.transpose()?.flatten().is_some() {
                 answered += 1;
                 continue;
+            }
+            if stored.as_ref().map_or(Ok(false), |store| store.waits(&key))? {
+                waiting += 1;
+                continue;
+            }
+            if flags.batch {
+                parts.add_request(endpoint, self.live.form, &request);
             }
             asked += 1;
             tokens += request.messages.iter().map(|message| live::estimate(&message.content)).sum::<u64>();
@@ -381,24 +414,26 @@ impl Job<'_> {
                 output::print(format_args!("--- {:?}\n{}", message.role, message.content))?;
             }
         }
-        // A name in JSON is some twelve tokens, and a sentence has one or two; reasoning is some two hundred.
-        let each = if self.prompt.reasons() { 250 } else { 40 };
-        let usage = Usage { input: tokens, cached: 0, output: asked * each };
+        let usage = Usage { input: tokens, cached: 0, output: asked * self.answer_tokens() };
         let cost = self
             .price
+            .map(|price| if flags.batch { price.in_batch() } else { price })
             .map_or("unknown (give --prices FILE)".to_owned(), |price| format!("about {:.2}", price.of(usage)));
         let by_rate = [
             self.live.requests_per_minute.map(|rate| asked as f64 / rate),
             self.live.tokens_per_minute.map(|rate| (usage.input + usage.output) as f64 / rate),
         ];
         let minutes = by_rate.into_iter().flatten().fold(0.0, f64::max);
-        let time = if minutes > 0.0 {
+        let time = if flags.batch {
+            format!("in {} batches, within a day", parts.count())
+        } else if minutes > 0.0 {
             format!("at least {minutes:.1} minutes by the limits")
         } else {
             "as fast as the provider allows".into()
         };
+        let in_batches = if waiting > 0 { format!(", {waiting} in batches not fetched yet") } else { String::new() };
         output::print(format_args!(
-            "--- {asked} requests to {} ({answered} more are answered in the store), about {} tokens in and {} out, cost {cost}, {time}; nothing was sent",
+            "--- {asked} requests to {} ({answered} more are answered in the store{in_batches}), about {} tokens in and {} out, cost {cost}, {time}; nothing was sent",
             endpoint.url, usage.input, usage.output
         ))
     }

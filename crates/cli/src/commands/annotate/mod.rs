@@ -1,5 +1,6 @@
 //! `annotate`: sentences in, distilled data out.
 
+mod batch;
 mod live;
 mod provider;
 
@@ -51,6 +52,8 @@ pub struct Args {
     /// Human labels of the same sentences: the account ends with how good the teacher is.
     #[arg(long, value_name = "FILE")]
     gold: Option<PathBuf>,
+    #[command(flatten)]
+    batches: batch::BatchFlags,
     #[command(flatten)]
     read: ReadFlags,
     /// Replace an output that exists.
@@ -115,8 +118,8 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         let protocol = protocol.map_err(|why: String| anyhow!("provider: {why}, or replay:FILE"))?;
         return live::annotate(args, &settings, protocol, progress);
     };
-    if args.dry_run || args.reparse || args.export_transcripts.is_some() {
-        bail!("--dry-run, --reparse and --export-transcripts are for live teachers: a replay costs nothing");
+    if args.dry_run || args.reparse || args.batches.batch || args.export_transcripts.is_some() {
+        bail!("--dry-run, --reparse, --batch and --export-transcripts are for live teachers: a replay costs nothing");
     }
     let labels = if settings.labels.is_empty() { default_labels() } else { settings.labels.clone() };
     let sentences = inputs::unlabelled(&settings.input, &args.read, progress)?;

@@ -323,6 +323,16 @@ impl Batches {
         }
     }
 
+    /// What is open, by the store's word alone.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`] if the store fails.
+    pub fn waiting(&self) -> Result<Waiting, ClientError> {
+        let open = self.open()?;
+        let requests = open.iter().map(Batch::requests).sum();
+        Ok(Waiting { batches: open.len(), requests, ..Waiting::default() })
+    }
+
     /// Gives up the open batches of this endpoint, and says how many requests they have. The provider may go on with them
     /// and ask for them; they are of unknown outcome, and are asked again.
     ///

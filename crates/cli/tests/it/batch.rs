@@ -164,6 +164,16 @@ fn ctrl_c_leaves_the_batches_and_says_how_to_go_on() {
 }
 
 #[test]
+fn batches_that_are_given_up_are_asked_anew() {
+    let (provider, directory) = (Provider::start(Script { looks: 1_000_000, ..script() }), input(6));
+    let at = directory.path();
+    assert!(run(at, &provider, "openai", &["--no-wait"]).0.status.success());
+    let (output, said) = run(at, &provider, "openai", &["--no-wait", "--give-up-batches"]);
+    assert!(output.status.success() && said.contains("6 requests in batches are given up"), "{said}");
+    assert_eq!(provider.count(Step::Create), 4);
+}
+
+#[test]
 fn a_batch_that_fails_is_named_and_a_limit_is_kept() {
     let (provider, directory) = (Provider::start(Script { end: "failed", ..script() }), input(3));
     let (output, said) = run(directory.path(), &provider, "openai", &[]);

@@ -322,6 +322,37 @@ fn a_wrong_key_stops_and_the_batch_stays() {
 }
 
 #[test]
+fn a_batch_that_is_gone_is_named_and_the_others_are_fetched() {
+    for protocol in BOTH {
+        let script = Script {
+            looks: 0,
+            before: Box::new(|step, count| {
+                (step == Step::Poll && count == 0).then(|| Act::error(404, "", "what batch?"))
+            }),
+            ..Script::default()
+        };
+        let bench = Bench::new(protocol, script);
+        let (client, done) = bench.run(5);
+        let line = done.unwrap_err().to_string();
+        assert!(line.contains("about batch batch_0: status 404: what batch?") && line.contains("give it up"), "{line}");
+        assert_eq!((client.waiting().unwrap().requests, answered(&client, 5)), (3, 2), "{protocol}");
+        drop(client);
+        bench.run(5).1.unwrap();
+        bench.assert_once(protocol.name());
+    }
+    // Its results alone are gone: what they cost is unknown.
+    let script = Script {
+        before: Box::new(|step, count| (step == Step::Results && count == 0).then(|| Act::error(404, "", "too old"))),
+        ..Script::default()
+    };
+    let bench = Bench::new(Protocol::OpenAi, script);
+    let (client, done) = bench.run(2);
+    done.unwrap();
+    assert_eq!((client.spent().unknown, client.waiting().unwrap().batches), (2, 0));
+    assert!(client.fetched().failed.to_string().contains("its results are not to be had (status 404: too old)"));
+}
+
+#[test]
 fn results_that_are_cut_off_are_read_again() {
     let body = |act: &Act| if let Act::Reply { body, .. } = act { body.clone() } else { panic!("{act:?}") };
     let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";

@@ -1,8 +1,10 @@
 //! `annotate --batch`: hand over what is not answered, wait, fetch.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use apprentice_teacher::{
-    Endpoint, Protocol, Stop, Tally,
+    Endpoint, Protocol, Stop, Store, Tally,
     live::{Batches, Fetched, Size, Waiting},
     run,
 };
@@ -50,11 +52,7 @@ impl BatchFlags {
 
 impl Job<'_> {
     /// A client for batches, if they are wanted.
-    pub fn batches(
-        &self,
-        endpoint: &Endpoint,
-        store: &std::sync::Arc<apprentice_teacher::Store>,
-    ) -> Result<Option<Batches>> {
+    pub fn batches(&self, endpoint: &Endpoint, store: &Arc<Store>) -> Result<Option<Batches>> {
         let flags = &self.args.batches;
         if !flags.batch && !flags.give_up_batches {
             return Ok(None);
@@ -103,7 +101,6 @@ impl Job<'_> {
             progress.note(format_args!("{stays}; run the same command again later, and it fetches what is ready"));
             return Ok(None);
         }
-        // What the provider refuses as a whole ends the job, as it does with single requests.
         let tally = run(batches, self.all_requests(), 1, |_| ()).await;
         tally.map(Some).map_err(|(_, error)| error)
     }
@@ -111,8 +108,11 @@ impl Job<'_> {
     /// What is open at the end.
     async fn hand_over_and_wait(&self, batches: &Batches, progress: Progress) -> Result<Waiting> {
         // Why it stops is asked of the client.
-        let is_reached = batches.look().await.is_ok();
-        if is_reached {
+        let looked = batches.look().await;
+        if let Ok(waiting) = &looked {
+            if let Some(why) = &waiting.trouble {
+                progress.note(format_args!("a batch could not be looked at: {why}"));
+            }
             let requests = self.all_requests();
             let note = |fetched: &Fetched| progress.note(format_args!("batch {} is handed over", fetched.submitted));
             batches.submit(requests, note).await?;

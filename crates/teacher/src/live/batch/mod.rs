@@ -167,6 +167,8 @@ pub struct Batches {
     /// The limit that kept requests from being handed over.
     limit: Mutex<Option<String>>,
     halt: Halt,
+    /// When this client was made, in milliseconds since 1970.
+    started: u64,
 }
 
 /// What came of looking for a batch that may have been made.
@@ -181,6 +183,9 @@ enum Sought {
 }
 
 impl Batches {
+    /// Nobody sends one batch for more milliseconds than that.
+    const LONGEST: u64 = 2 * 3_600_000;
+
     /// A client that keeps what it hands over and what it gets in `store`. The form of answers, if not set, is the one that
     /// the last answers in the store came in, else that of the schema: within a batch it cannot be found out.
     ///
@@ -198,6 +203,7 @@ impl Batches {
             failures: Mutex::default(),
             limit: Mutex::default(),
             halt: Halt::default(),
+            started: now_ms(),
         })
     }
 
@@ -456,7 +462,7 @@ impl Batches {
             let content = if protocol == Protocol::Anthropic { Some(self.content(batch)?) } else { None };
             match self.provider.create(batch, content).await {
                 Ok(id) => return self.found(batch, id).await,
-                Err(Trouble::Again { why, is_unclear: true, .. }) => match self.seek(batch).await {
+                Err(Trouble::Again { why, is_unclear: true, .. }) => match self.seek(batch, now_ms()).await {
                     Ok(Sought::Found | Sought::Open(_)) => return Ok(()),
                     Ok(Sought::Unknown(list)) => return self.lost(batch, &format!("{why}; its list: {list}")).await,
                     // It may be there: it stays open, and is sought again.
@@ -503,13 +509,12 @@ impl Batches {
         Ok((frame.kind, content.into_bytes()))
     }
 
-    /// Looks whether the provider has a batch that it was told to begin with. Until it has had as long as it would have had
-    /// for a reply, it may still be about to.
-    async fn seek(&self, batch: &mut Batch) -> Result<Sought, Trouble> {
+    /// Looks whether the provider has a batch that it was told to begin with. `told` is when, at the latest, it had all of
+    /// that, in milliseconds since 1970: until it has had as long as a reply may take, it may still be about to.
+    async fn seek(&self, batch: &mut Batch, told: u64) -> Result<Sought, Trouble> {
         const PAUSE: Duration = Duration::from_secs(2);
-        let patience = self.provider.endpoint.timeout.as_millis() as u64;
+        let settled = told + self.provider.endpoint.timeout.as_millis() as u64;
         loop {
-            let settled = batch.sent.unwrap_or(batch.written) + patience;
             let now = now_ms();
             match self.find(batch).await? {
                 Sought::Absent if now < settled => {
@@ -518,6 +523,13 @@ impl Batches {
                 sought => return Ok(sought),
             }
         }
+    }
+
+    /// When the provider was told to begin, at the latest: an earlier process may have been sending until this one had the
+    /// store.
+    fn told(&self, batch: &Batch) -> u64 {
+        let sent = batch.sent.unwrap_or(batch.written);
+        self.started.clamp(sent, sent + Self::LONGEST)
     }
 
     /// Looks once at the provider's list of batches.
@@ -559,7 +571,7 @@ impl Batches {
     /// Brings an open batch as far as it goes now. How many requests are through, if it stays open.
     async fn advance(&self, batch: &mut Batch) -> Result<Option<u64>, Trouble> {
         if batch.state == BatchState::Creating {
-            match self.seek(batch).await? {
+            match self.seek(batch, self.told(batch)).await? {
                 Sought::Found => {}
                 Sought::Open(None) => return Ok(Some(0)),
                 Sought::Open(Some(why)) => return Err(Trouble::Again { wait: None, why, is_unclear: false }),

@@ -219,6 +219,12 @@ pub enum ClientError {
         /// What became of the last one.
         last: String,
     },
+    /// It waits for something else: a batch.
+    #[error("not answered yet: {why}")]
+    Later {
+        /// What it waits for.
+        why: &'static str,
+    },
     /// No request of this job can succeed, or none may be sent any more.
     #[error("{0}")]
     Stopped(Stop),

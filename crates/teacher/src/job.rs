@@ -53,6 +53,12 @@ impl Tally {
         self.left += other.left;
     }
 
+    /// Those of the failed that were not asked in this job, because they wait for something else.
+    #[must_use]
+    pub fn later(&self) -> usize {
+        self.failed_by_kind.get("later").copied().unwrap_or(0)
+    }
+
     fn count(&mut self, request: &Request, answer: Result<Finish, ClientError>) {
         self.asked += 1;
         let kind = match answer {
@@ -121,6 +127,7 @@ impl ClientError {
             Self::NotRecorded { .. } => "not-recorded",
             Self::Rejected { .. } => "rejected",
             Self::Exhausted { .. } => "no-answer",
+            Self::Later { .. } => "later",
             Self::Stopped(Stop::Provider { .. }) => "provider",
             Self::Stopped(Stop::Store(_)) => "store",
             Self::Stopped(Stop::Limit(_)) => "limit",

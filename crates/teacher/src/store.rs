@@ -9,8 +9,9 @@
 //! - One process at a time: a lock beside the file, which the system releases whatever becomes of the process.
 //!
 //! A request that was sent and has no end was interrupted: the provider may have done the work and ask for it. It is
-//! then marked as of unknown outcome, and sent again.
+//! then marked as of unknown outcome, and sent again; unless it is in a batch that the provider still has.
 
+mod batches;
 mod salvage;
 mod writer;
 
@@ -20,7 +21,8 @@ use std::{
     io::Read,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    str::FromStr,
+    sync::Mutex,
     time::Duration,
 };
 
@@ -29,8 +31,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-pub use self::salvage::Recovery;
 use self::writer::Writer;
+pub use self::{
+    batches::{Batch, BatchState, Member},
+    salvage::Recovery,
+};
 use crate::{Finish, Usage};
 
 /// A hash of all that decides about an answer.
@@ -53,6 +58,19 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// From 64 hexadecimal digits.
+impl FromStr for Key {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digit = |at: usize| text.get(2 * at..2 * at + 2).filter(|pair| !pair.starts_with('+'));
+        let byte = |at: usize| digit(at).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
+        let bytes = bytes.filter(|_| text.len() == 64).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| "no key: expected 64 hexadecimal digits".to_owned())
     }
 }
 
@@ -154,6 +172,8 @@ pub struct Contents {
     pub answers: u64,
     /// Those that were sent and of which nobody knows what became.
     pub unknown: u64,
+    /// Those in batches whose answers are still to come.
+    pub waiting: u64,
     /// The tokens of all answers.
     pub usage: Usage,
 }
@@ -224,8 +244,10 @@ pub struct OpenedStore {
 
 /// What the file is, in SQLite's `application_id`: "appr".
 const APPLICATION: i64 = 0x6170_7072;
-/// The version of the tables, four times over, so that a flipped bit makes none.
-const VERSION: i64 = 0x0101_0101;
+/// A version of the tables is its number four times over, so that a flipped bit makes none.
+const VERSION_UNIT: i64 = 0x0101_0101;
+/// The second version has batches.
+const VERSION: i64 = 2 * VERSION_UNIT;
 const SCHEMA: &str = "
     CREATE TABLE attempt (
         id INTEGER PRIMARY KEY,
@@ -291,20 +313,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Read`].
     pub fn answer<T>(&self, key: &Key, mut read: impl FnMut(&Stored) -> Option<T>) -> Result<Option<T>, StoreError> {
-        let failed = |error: rusqlite::Error| StoreError::Read { path: self.path.clone(), why: error.to_string() };
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         // What an attempt came to is noted a little later than its reply.
         let sql = "SELECT * FROM attempt WHERE key = ?1 AND status IS NOT NULL
             AND (outcome IS NULL OR outcome IN ('answered', 'truncated', 'refused', 'filtered')) ORDER BY id DESC";
-        let mut statement = reader.prepare_cached(sql).map_err(failed)?;
-        let mut rows = statement.query([&key.0[..]]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let stored = Row::sound(row).and_then(|Row { protocol, body, .. }| Some(Stored { protocol, body: body? }));
-            if let Some(answer) = stored.and_then(|stored| read(&stored)) {
-                return Ok(Some(answer));
+        self.reading(|reader| {
+            let mut statement = reader.prepare_cached(sql)?;
+            let mut rows = statement.query([&key.0[..]])?;
+            while let Some(row) = rows.next()? {
+                let stored =
+                    Row::sound(row).and_then(|Row { protocol, body, .. }| Some(Stored { protocol, body: body? }));
+                if let Some(answer) = stored.and_then(|stored| read(&stored)) {
+                    return Ok(Some(answer));
+                }
             }
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 
     /// Keeps that a request is about to be sent.
@@ -341,17 +364,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Read`].
     pub fn contents(&self) -> Result<Contents, StoreError> {
-        let read = |error: rusqlite::Error| StoreError::Read { path: self.path.clone(), why: error.to_string() };
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let sql = "SELECT count(*),
             count(*) FILTER (WHERE outcome IN ('answered', 'truncated', 'refused', 'filtered')),
             count(*) FILTER (WHERE outcome = 'unknown'),
+            count(*) FILTER (WHERE outcome IS NULL AND latency_ms IS NULL),
             coalesce(sum(input_tokens), 0), coalesce(sum(cached_tokens), 0), coalesce(sum(output_tokens), 0) FROM attempt";
-        let counts = reader.query_row(sql, [], |row| {
-            let usage = Usage { input: row.get(3)?, cached: row.get(4)?, output: row.get(5)? };
-            Ok(Contents { attempts: row.get(0)?, answers: row.get(1)?, unknown: row.get(2)?, usage })
-        });
-        counts.map_err(read)
+        let contents = |row: &rusqlite::Row<'_>| {
+            let usage = Usage { input: row.get(4)?, cached: row.get(5)?, output: row.get(6)? };
+            let [attempts, answers, unknown, waiting] = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
+            Ok(Contents { attempts, answers, unknown, waiting, usage })
+        };
+        self.reading(|reader| reader.query_row(sql, [], contents))
     }
 }
 
@@ -370,6 +393,22 @@ struct Row {
 }
 
 impl Row {
+    /// An attempt without an end.
+    fn begun(id: i64, attempt: Attempt) -> Self {
+        Self {
+            id,
+            key: attempt.key.0.to_vec(),
+            protocol: attempt.protocol.to_owned(),
+            sent: attempt.sent.cast_signed(),
+            request: attempt.body,
+            latency: None,
+            status: None,
+            body: None,
+            error: None,
+            note: None,
+        }
+    }
+
     /// The row, if all of it can be read and its checksum is right; without its note if that is damaged.
     fn sound(row: &rusqlite::Row<'_>) -> Option<Self> {
         let read = || -> rusqlite::Result<(Self, Vec<u8>)> {
@@ -524,18 +563,18 @@ fn connect(path: &Path) -> Result<Connection, Unsound> {
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         let numbers = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};");
-        connection.execute_batch(&format!("BEGIN; {numbers} {SCHEMA} COMMIT;"))?;
+        connection.execute_batch(&format!("BEGIN; {numbers} {SCHEMA} {} COMMIT;", batches::TABLE))?;
         return Ok(connection);
     }
     let (application, version) = (get("application_id")?, get("user_version")?);
     if application != APPLICATION {
         return Err(Unsound::Damaged(format!("its application id is {application:#x}, expected {APPLICATION:#x}")));
     }
-    if version > VERSION && version % VERSION == 0 {
-        let found = version / VERSION;
+    if version > VERSION && version % VERSION_UNIT == 0 {
+        let found = version / VERSION_UNIT;
         return Err(Unsound::Failed(format!("made by a newer version of this program (its format is {found})")));
     }
-    if version != VERSION {
+    if version != VERSION && version != VERSION_UNIT {
         return Err(Unsound::Damaged(format!("its format is {version:#x}, expected {VERSION:#x}")));
     }
     connection.pragma_update(None, "journal_mode", "wal")?;
@@ -554,7 +593,23 @@ fn connect(path: &Path) -> Result<Connection, Unsound> {
     }
     drop(rows);
     drop(statement);
+    if version == VERSION_UNIT {
+        connection.execute_batch(&format!("BEGIN; {} PRAGMA user_version = {VERSION}; COMMIT;", batches::TABLE))?;
+    }
+    check_batches(&connection)?;
     Ok(connection)
+}
+
+fn check_batches(connection: &Connection) -> Result<(), Unsound> {
+    let mut statement = connection.prepare("SELECT * FROM batch ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if Batch::sound(row).is_none() {
+            let id = row.get::<_, i64>(0).unwrap_or_default();
+            return Err(Unsound::Damaged(format!("batch {id} differs from its checksum")));
+        }
+    }
+    Ok(())
 }
 
 /// Checks what in the header of a file is the same in every store: SQLite takes some damage there for a file that may only
@@ -585,9 +640,10 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Says of every attempt without outcome what it was: of unknown outcome if it never ended, else what its body says.
-/// Gives the number of the former.
+/// Gives the number of the former. What the provider still has is left as it is.
 fn settle(connection: &Connection, reread: &Reread) -> rusqlite::Result<u64> {
     let transaction = connection.unchecked_transaction()?;
+    let open = batches::settle(&transaction)?;
     let mut interrupted = 0;
     let mut after = i64::MIN;
     loop {
@@ -598,6 +654,7 @@ fn settle(connection: &Connection, reread: &Reread) -> rusqlite::Result<u64> {
         after = id;
         let Some(row) = row else { continue };
         let (outcome, usage) = match (row.latency, row.status, &row.body) {
+            (None, ..) if open.iter().any(|batch| batch.contains(&id)) => continue,
             (None, ..) => {
                 interrupted += 1;
                 (Outcome::Unknown, None)

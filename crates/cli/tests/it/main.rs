@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
 
 mod annotate;
+mod batch;
 mod data;
+#[expect(dead_code, reason = "the teacher's tests need more of it")]
+#[path = "../../../teacher/tests/it/provider.rs"]
+mod provider;
 mod score;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/server.rs"]

@@ -8,8 +8,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::{Buf, Bytes};
 use reqwest::{
-    Client, Url,
+    Client, RequestBuilder, Response, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
@@ -19,6 +20,8 @@ use super::wire::Protocol;
 
 /// The most bytes that a reply may have once it is decompressed: a long answer has some hundred thousand.
 const MAX_REPLY: usize = 8 << 20;
+/// A line that uploads fewer bytes a second is given up.
+const SLOWEST: usize = 50_000;
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
 /// Where requests go, and with which keys.
@@ -50,7 +53,7 @@ impl Endpoint {
     /// # Errors
     /// [`EndpointError::Url`].
     pub fn host(&self) -> Result<String, EndpointError> {
-        let url = full_url(self)?;
+        let url = full_url(self, self.protocol.path())?;
         Ok(url.host_str().unwrap_or_default().trim_end_matches('.').to_owned())
     }
 }
@@ -113,17 +116,33 @@ pub(super) struct SendError {
     pub what: String,
 }
 
+/// What is sent to another place than the one for single requests.
+pub(super) struct Call {
+    /// Below the base URL.
+    pub path: String,
+    pub query: Vec<(&'static str, String)>,
+    /// The type of the content and the content; none: it is a question.
+    pub content: Option<(String, Vec<u8>)>,
+}
+
+impl Call {
+    pub fn get(path: String) -> Self {
+        Self { path, query: Vec::new(), content: None }
+    }
+}
+
 /// Sends bodies to one endpoint.
 pub(super) struct Transport {
     client: Client,
     url: Url,
+    endpoint: Endpoint,
     headers: HeaderMap,
     secrets: Vec<String>,
 }
 
 impl Transport {
     pub fn new(endpoint: &Endpoint) -> Result<Self, EndpointError> {
-        let url = full_url(endpoint)?;
+        let url = full_url(endpoint, endpoint.protocol.path())?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -159,39 +178,84 @@ impl Transport {
             .user_agent(concat!("apprentice/", env!("CARGO_PKG_VERSION")))
             .build();
         let client = client.map_err(|error| EndpointError::Setup(chain(&error)))?;
-        Ok(Self { client, url, headers, secrets })
+        Ok(Self { client, url, endpoint: endpoint.clone(), headers, secrets })
     }
 
     pub async fn send(&self, body: Vec<u8>) -> Result<Reply, SendError> {
-        self.exchange(body).await.map_err(|error| SendError { what: self.redacted(&error.what), ..error })
+        self.exchange(self.client.post(self.url.clone()).headers(self.headers.clone()).body(body)).await
     }
 
-    async fn exchange(&self, body: Vec<u8>) -> Result<Reply, SendError> {
-        let failed = |error: reqwest::Error| SendError {
-            reached: !(error.is_connect() || error.is_builder()),
-            what: if error.is_timeout() { "time-out".to_owned() } else { chain(&error.without_url()) },
-        };
-        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
-        let mut response = request.send().await.map_err(failed)?;
+    /// Sends something else than a single request. Large content gets more time.
+    pub async fn call(&self, call: Call) -> Result<Reply, SendError> {
+        let size = call.content.as_ref().map_or(0, |(_, content)| content.len());
+        let timeout = self.endpoint.timeout + Duration::from_secs((size / SLOWEST) as u64);
+        self.exchange(self.prepared(call)?.timeout(timeout)).await
+    }
+
+    /// Asks for something long, line by line; the reply where it is another than the one hoped for. It may take as long as
+    /// it wants, if only something comes.
+    pub async fn lines(&self, path: String, most: usize) -> Result<Result<Lines<'_>, Reply>, SendError> {
+        let request = self.prepared(Call::get(path))?.timeout(Duration::from_hours(24));
+        let response = self.in_time(request.send()).await?;
+        if response.status().as_u16() != 200 {
+            return self.reply(response).await.map(Err);
+        }
+        let (line, buffer) = (Vec::new(), Bytes::new());
+        Ok(Ok(Lines { transport: self, response, line, buffer, left: most, is_skipping: false }))
+    }
+
+    fn prepared(&self, call: Call) -> Result<RequestBuilder, SendError> {
+        // The base was a URL with another path, so this is one.
+        let url = full_url(&self.endpoint, &call.path);
+        let mut url = url.map_err(|error| SendError { reached: false, what: error.to_string() })?;
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
+        }
+        let mut headers = self.headers.clone();
+        let Some((kind, content)) = call.content else { return Ok(self.client.get(url).headers(headers)) };
+        let kind = HeaderValue::try_from(kind).expect("types of content have plain letters: this is a bug");
+        headers.insert(CONTENT_TYPE, kind);
+        Ok(self.client.post(url).headers(headers).body(content))
+    }
+
+    async fn in_time<T>(&self, response: impl Future<Output = reqwest::Result<T>>) -> Result<T, SendError> {
+        let late = |_| SendError { reached: true, what: "time-out".to_owned() };
+        tokio::time::timeout(self.endpoint.timeout, response).await.map_err(late)?.map_err(|error| self.failed(error))
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Result<Reply, SendError> {
+        self.reply(request.send().await.map_err(|error| self.failed(error))?).await
+    }
+
+    async fn reply(&self, mut response: Response) -> Result<Reply, SendError> {
         let status = response.status().as_u16();
         let wait = wait(response.headers(), super::now());
         let location = response.headers().get("location").map(|value| String::from_utf8_lossy(value.as_bytes()));
         let location = location.map(|location| self.redacted(&location));
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
             if body.len() + chunk.len() > MAX_REPLY {
                 let what = format!("a reply of more than {} MiB", MAX_REPLY >> 20);
                 return Err(SendError { reached: true, what });
             }
             body.extend_from_slice(&chunk);
         }
+        Ok(Reply { status, wait, location, body: self.without_secrets(body) })
+    }
+
+    fn failed(&self, error: reqwest::Error) -> SendError {
+        let reached = !(error.is_connect() || error.is_builder());
+        let what = if error.is_timeout() { "time-out".to_owned() } else { chain(&error.without_url()) };
+        SendError { reached, what: self.redacted(&what) }
+    }
+
+    fn without_secrets(&self, body: Vec<u8>) -> Vec<u8> {
         let repeats = |secret: &String| memchr::memmem::find(&body, secret.as_bytes()).is_some();
-        let body = if self.secrets.iter().any(repeats) {
+        if self.secrets.iter().any(repeats) {
             self.redacted(&String::from_utf8_lossy(&body)).into_bytes()
         } else {
             body
-        };
-        Ok(Reply { status, wait, location, body })
+        }
     }
 
     fn redacted(&self, text: &str) -> String {
@@ -199,7 +263,73 @@ impl Transport {
     }
 }
 
-fn full_url(endpoint: &Endpoint) -> Result<Url, EndpointError> {
+/// A long reply, read line by line.
+pub(super) struct Lines<'t> {
+    transport: &'t Transport,
+    response: Response,
+    /// What has come of the next line.
+    line: Vec<u8>,
+    /// What has come behind it.
+    buffer: Bytes,
+    /// How many bytes may still come.
+    left: usize,
+    /// Whether the line is too long, and what comes of it is passed over.
+    is_skipping: bool,
+}
+
+/// A line of a long reply.
+pub(super) enum Line {
+    /// Whole.
+    Whole(Vec<u8>),
+    /// The last one, which has no line break behind it: whole or not.
+    Last(Vec<u8>),
+    /// So long that it was not kept.
+    TooLong,
+}
+
+impl Lines<'_> {
+    /// The next line that is not empty; nothing after the last.
+    pub async fn next(&mut self) -> Result<Option<Line>, SendError> {
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.buffer) {
+                self.keep(end);
+                self.buffer.advance(1);
+                if let Some(line) = self.taken() {
+                    return Ok(Some(line));
+                }
+                continue;
+            }
+            self.keep(self.buffer.len());
+            let Some(chunk) = self.transport.in_time(self.response.chunk()).await? else {
+                return Ok(self.taken().map(|line| if let Line::Whole(line) = line { Line::Last(line) } else { line }));
+            };
+            let too_much = || SendError { reached: true, what: "more results than a batch can have".to_owned() };
+            self.left = self.left.checked_sub(chunk.len()).ok_or_else(too_much)?;
+            self.buffer = chunk;
+        }
+    }
+
+    /// Moves so many bytes from the buffer to the line.
+    fn keep(&mut self, bytes: usize) {
+        let more = self.buffer.split_to(bytes);
+        self.is_skipping |= self.line.len() + more.len() > MAX_REPLY;
+        if self.is_skipping {
+            self.line.clear();
+        } else {
+            self.line.extend_from_slice(&more);
+        }
+    }
+
+    fn taken(&mut self) -> Option<Line> {
+        if std::mem::take(&mut self.is_skipping) {
+            return Some(Line::TooLong);
+        }
+        let line = std::mem::take(&mut self.line);
+        (!line.trim_ascii().is_empty()).then(|| Line::Whole(self.transport.without_secrets(line)))
+    }
+}
+
+fn full_url(endpoint: &Endpoint, path: &str) -> Result<Url, EndpointError> {
     let shown = || {
         let url = endpoint.url.split(['?', '#']).next().unwrap_or_default();
         // Of `user:password@host` only the host is shown.
@@ -219,7 +349,7 @@ fn full_url(endpoint: &Endpoint) -> Result<Url, EndpointError> {
     if !url.has_host() {
         return Err(wrong("no host"));
     }
-    let path = format!("{}/{}", url.path().trim_end_matches('/'), endpoint.protocol.path());
+    let path = format!("{}/{path}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     url.set_fragment(None);
     Ok(url)
@@ -268,7 +398,7 @@ mod tests {
     fn urls() {
         let full = |url: &str| {
             let endpoint = Endpoint { url: url.into(), ..Endpoint::new(Protocol::OpenAi) };
-            full_url(&endpoint).map(String::from).map_err(|error| error.to_string())
+            full_url(&endpoint, endpoint.protocol.path()).map(String::from).map_err(|error| error.to_string())
         };
         assert_eq!(full("http://localhost:8000/v1/").unwrap(), "http://localhost:8000/v1/chat/completions");
         let azure = "https://x.example/openai/deployments/d?api-version=1";

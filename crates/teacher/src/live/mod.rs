@@ -4,6 +4,7 @@
 //! One attempt is: wait for a place (`governor`), write into the store that the request is about to be sent, send it
 //! (`http`), write down what came back, read it (`wire`), decide (`verdict`).
 
+mod batch;
 mod governor;
 mod http;
 mod prices;
@@ -24,6 +25,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 pub use self::{
+    batch::{Batches, Fetched, Parts, Size, Waiting},
     governor::Limits,
     http::{Endpoint, EndpointError},
     prices::{Price, Prices, PricesError},
@@ -74,6 +76,20 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Full jitter: between nothing and the exponential bound, so that many clients do not come back together. A
+    /// provider's own wish is kept to, with a little on top for the same reason.
+    fn pause(&self, attempt: u32, wait: Option<Duration>) -> Duration {
+        let mut random = rand::rng();
+        let longest = self.longest_pause;
+        if let Some(wait) = wait {
+            return wait.min(longest).mul_f64(random.random_range(1.0..1.1));
+        }
+        let bound = self.first_pause.saturating_mul(1 << attempt.min(20)).min(longest);
+        bound.mul_f64(random.random_range(0.0..=1.0))
+    }
+}
+
 /// What a client has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -95,10 +111,7 @@ pub struct Live {
     store: Arc<Store>,
     dialect: Mutex<Dialect>,
     spent: Mutex<Spent>,
-    /// Why no more requests are sent.
-    stopped: Mutex<Option<Stop>>,
-    /// Wakes who waits for a place or a pause to end.
-    stopping: Notify,
+    halt: Halt,
     /// Whether any request was answered: then key, model and URL are right.
     answered: AtomicBool,
     /// How many requests were rejected before any was answered.
@@ -133,8 +146,7 @@ impl Live {
             store,
             dialect: Mutex::new(dialect),
             spent: Mutex::default(),
-            stopped: Mutex::default(),
-            stopping: Notify::new(),
+            halt: Halt::default(),
             answered: AtomicBool::new(false),
             rejected: AtomicU32::new(0),
             unreached: AtomicU32::new(0),
@@ -157,22 +169,13 @@ impl Live {
 
     /// Sends nothing more; what is in flight is still waited for.
     pub fn stop(&self, why: Stop) {
-        lock(&self.stopped).get_or_insert(why);
-        self.stopping.notify_waiters();
-    }
-
-    /// Ends once nothing more is sent.
-    async fn until_stopped(&self) {
-        let stopping = self.stopping.notified();
-        if self.stopped().is_none() {
-            stopping.await;
-        }
+        self.halt.stop(why);
     }
 
     /// Why nothing more is sent, if so.
     #[must_use]
     pub fn stopped(&self) -> Option<Stop> {
-        lock(&self.stopped).clone()
+        self.halt.stopped()
     }
 
     /// Asks, unless the store has the answer; of two requests with the same key the second waits for the first.
@@ -184,6 +187,9 @@ impl Live {
             Some(response) => {
                 self.answered.store(true, Ordering::Relaxed);
                 Ok(response)
+            }
+            None if self.store.waits(&key).map_err(|error| self.broken(&error))? => {
+                Err(ClientError::Later { why: "it is in a batch whose answers are still to come" })
             }
             None => self.fetch(request, &key).await,
         };
@@ -201,7 +207,6 @@ impl Live {
     /// # Errors
     /// [`ClientError::Stopped`] if the store cannot be read.
     pub fn stored(&self, key: &Key) -> Result<Option<Response>, ClientError> {
-        let response = |stored: &Stored| wire::read(stored.protocol.parse().ok()?, &stored.body).0.ok();
         self.store.answer(key, response).map_err(|error| self.broken(&error))
     }
 
@@ -222,8 +227,8 @@ impl Live {
                         last = why;
                         if attempt + 1 < self.settings.attempts {
                             tokio::select! {
-                                () = tokio::time::sleep(self.pause(attempt, wait)) => {}
-                                () = self.until_stopped() => {}
+                                () = tokio::time::sleep(self.settings.pause(attempt, wait)) => {}
+                                () = self.halt.until_stopped() => {}
                             }
                         }
                         break;
@@ -242,11 +247,11 @@ impl Live {
         let prompt_tokens = estimate(&body);
         let pass = tokio::select! {
             pass = self.governor.admit(prompt_tokens + expected) => pass,
-            () = self.until_stopped() => return Err(self.must_stop()),
+            () = self.halt.until_stopped() => return Err(self.must_stop()),
         };
         self.count_request()?;
-        let sent_ms = now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        let attempt = Attempt { key: *key, protocol: self.endpoint.protocol.name(), body: body.clone(), sent: sent_ms };
+        let attempt =
+            Attempt { key: *key, protocol: self.endpoint.protocol.name(), body: body.clone(), sent: now_ms() };
         let id = self.store.begin(attempt).await.map_err(|error| self.broken(&error))?;
         let started = std::time::Instant::now();
         let sent = self.transport.send(body.into_bytes()).await;
@@ -331,18 +336,6 @@ impl Live {
         Ok(())
     }
 
-    /// Full jitter: between nothing and the exponential bound, so that many clients do not come back together. A
-    /// provider's own wish is kept to, with a little on top for the same reason.
-    fn pause(&self, attempt: u32, wait: Option<Duration>) -> Duration {
-        let mut random = rand::rng();
-        let longest = self.settings.longest_pause;
-        if let Some(wait) = wait {
-            return wait.min(longest).mul_f64(random.random_range(1.0..1.1));
-        }
-        let bound = self.settings.first_pause.saturating_mul(1 << attempt.min(20)).min(longest);
-        bound.mul_f64(random.random_range(0.0..=1.0))
-    }
-
     fn reject(&self, why: String) -> ClientError {
         let first = !self.answered.load(Ordering::Relaxed);
         if first && self.rejected.fetch_add(1, Ordering::Relaxed) + 1 >= Self::REJECTED {
@@ -353,11 +346,47 @@ impl Live {
     }
 
     fn broken(&self, error: &StoreError) -> ClientError {
-        self.stop(Stop::Store(error.to_string()));
-        self.must_stop()
+        self.halt.broken(error)
     }
 
     fn must_stop(&self) -> ClientError {
+        self.halt.error()
+    }
+}
+
+/// Whether, and why, nothing more is sent.
+#[derive(Default)]
+struct Halt {
+    why: Mutex<Option<Stop>>,
+    /// Wakes who waits for a place or a pause to end.
+    stopping: Notify,
+}
+
+impl Halt {
+    /// The first reason counts.
+    fn stop(&self, why: Stop) {
+        lock(&self.why).get_or_insert(why);
+        self.stopping.notify_waiters();
+    }
+
+    fn stopped(&self) -> Option<Stop> {
+        lock(&self.why).clone()
+    }
+
+    /// Ends once nothing more is sent.
+    async fn until_stopped(&self) {
+        let stopping = self.stopping.notified();
+        if self.stopped().is_none() {
+            stopping.await;
+        }
+    }
+
+    fn broken(&self, error: &StoreError) -> ClientError {
+        self.stop(Stop::Store(error.to_string()));
+        self.error()
+    }
+
+    fn error(&self) -> ClientError {
         ClientError::Stopped(self.stopped().unwrap_or(Stop::Interrupted))
     }
 }
@@ -389,6 +418,11 @@ pub fn key(endpoint: &Endpoint, form: Option<Form>, request: &Request) -> Key {
     Key::of(&Whole { protocol, url, model, messages, parameters, schema: schema.as_deref(), form, sample: *sample })
 }
 
+/// The answer in a stored reply, if it is one.
+fn response(stored: &Stored) -> Option<Response> {
+    wire::read(stored.protocol.parse().ok()?, &stored.body).0.ok()
+}
+
 /// What a stored reply says, for [`Store::open`]: pure, so that it can be read again at any time.
 #[must_use]
 pub fn read(protocol: &str, status: u16, body: &[u8]) -> (Outcome, Option<Usage>) {
@@ -414,6 +448,11 @@ pub fn estimate_of(request: &Request) -> u64 {
 fn now() -> SystemTime {
     #[expect(clippy::disallowed_methods, reason = "when a request was sent is what the store is to say")]
     SystemTime::now()
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Counters hold whatever panics elsewhere.

@@ -18,9 +18,25 @@ pub struct Price {
     pub cached: Option<f64>,
     /// Of the answer.
     pub output: f64,
+    /// What a batch costs, as a share of that.
+    #[serde(default = "half")]
+    pub batch: f64,
+}
+
+/// What OpenAI and Anthropic take for batches of all their models.
+const fn half() -> f64 {
+    0.5
 }
 
 impl Price {
+    /// The prices of the same tokens in a batch.
+    #[must_use]
+    pub fn in_batch(&self) -> Self {
+        let Self { input, cached, output, batch } = *self;
+        let cached = cached.map(|cached| cached * batch);
+        Self { input: input * batch, cached, output: output * batch, batch: 1.0 }
+    }
+
     /// What so many tokens cost.
     #[must_use]
     pub fn of(&self, usage: Usage) -> f64 {
@@ -47,7 +63,9 @@ pub enum PricesError {
         source: std::io::Error,
     },
     /// It is no table of prices.
-    #[error("{file}: expected a table for each model, with `input`, `output` and perhaps `cached` per million tokens")]
+    #[error(
+        "{file}: expected a table for each model, with `input`, `output` and perhaps `cached` per million tokens, and perhaps the share `batch`"
+    )]
     Toml {
         /// The file.
         file: String,
@@ -92,7 +110,7 @@ impl Prices {
         let prices: BTreeMap<String, Price> =
             toml::from_str(text).map_err(|source| PricesError::Toml { file: file.to_owned(), source })?;
         let sound = |price: &Price| {
-            let all = [Some(price.input), price.cached, Some(price.output)];
+            let all = [Some(price.input), price.cached, Some(price.output), Some(price.batch)];
             all.into_iter().flatten().all(|price| price.is_finite() && price >= 0.0)
         };
         match prices.iter().find(|(_, price)| !sound(price)) {
@@ -119,8 +137,10 @@ mod tests {
         let mini = prices.of("gpt-4o-mini-2024-07-18").unwrap();
         assert!(mini.input < prices.of("gpt-4o-2024-08-06").unwrap().input);
         assert_eq!(prices.of("llama"), None);
-        let price = Price { input: 2.0, cached: Some(1.0), output: 10.0 };
-        assert!((price.of(Usage { input: 1_000_000, cached: 500_000, output: 100_000 }) - 2.5).abs() < 1e-12);
+        let price = Price { input: 2.0, cached: Some(1.0), output: 10.0, batch: 0.4 };
+        let usage = Usage { input: 1_000_000, cached: 500_000, output: 100_000 };
+        assert!((price.of(usage) - 2.5).abs() < 1e-12 && (price.in_batch().of(usage) - 1.0).abs() < 1e-12);
+        assert!((mini.batch - 0.5).abs() < 1e-12);
         assert!(Prices::parse("[m]\ninput = -1\noutput = 1", "p").unwrap_err().to_string().contains("p: m: prices"));
     }
 }

@@ -3,6 +3,8 @@
 //! - OpenAI's chat completions, which gateways and local servers (vLLM, llama.cpp, Ollama, LM Studio) speak as well.
 //! - Anthropic's messages.
 //!
+//! A line of a batch's results is a reply in an envelope, which says whose it is; it is kept and read with it.
+//!
 //! A reply is read as generously as can be: unknown fields are passed over, of duplicate keys the last one counts, a
 //! lone surrogate becomes U+FFFD. What is not an answer says what it is instead.
 
@@ -11,10 +13,12 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{Finish, Request, Response, Role, Usage};
+use crate::{Finish, Request, Response, Role, Usage, store::Key};
 
 /// The name of the one tool by which Anthropic's models are held to a schema.
 const TOOL: &str = "annotate";
+/// Where requests of a batch of OpenAI's go.
+pub(super) const CHAT: &str = "/v1/chat/completions";
 /// Anthropic's protocol wants a bound on the answer.
 const DEFAULT_MAX_TOKENS: u32 = 2048;
 
@@ -55,6 +59,14 @@ impl Protocol {
         match self {
             Self::OpenAi => "chat/completions",
             Self::Anthropic => "v1/messages",
+        }
+    }
+
+    /// Where its batches are.
+    pub(super) const fn batches(self) -> &'static str {
+        match self {
+            Self::OpenAi => "batches",
+            Self::Anthropic => "v1/messages/batches",
         }
     }
 
@@ -173,6 +185,88 @@ pub(super) fn body(protocol: Protocol, request: &Request, dialect: Dialect) -> V
     Value::Object(body)
 }
 
+/// The dialect that a body shows, as far as it does: how it asks for the form, and how it calls the bound.
+pub(super) fn shown(protocol: Protocol, body: &Value) -> (Option<Form>, Option<bool>) {
+    match protocol {
+        Protocol::OpenAi => {
+            let form = match body["response_format"]["type"].as_str() {
+                Some("json_schema") => Some(Form::Schema),
+                Some("json_object") => Some(Form::Json),
+                _ => None,
+            };
+            let bounds = [("max_completion_tokens", true), ("max_tokens", false)];
+            (form, bounds.into_iter().find(|(name, _)| body.get(name).is_some()).map(|(_, is_newer)| is_newer))
+        }
+        Protocol::Anthropic => ((body["tool_choice"]["name"] == TOOL).then_some(Form::Schema), None),
+    }
+}
+
+/// One request of a batch, in the provider's envelope.
+pub(super) fn enveloped(protocol: Protocol, key: &Key, body: &str) -> String {
+    match protocol {
+        Protocol::OpenAi => {
+            format!(r#"{{"custom_id":"{key}","method":"POST","url":"{CHAT}","body":{body}}}"#)
+        }
+        Protocol::Anthropic => format!(r#"{{"custom_id":"{key}","params":{body}}}"#),
+    }
+}
+
+/// Whose a line of a batch's results is, and with which status it was answered.
+///
+/// # Errors
+/// What is wrong with the line.
+pub(super) fn line(protocol: Protocol, line: &[u8]) -> Result<(String, u16), String> {
+    let value = json(line)?;
+    let id = value["custom_id"].as_str().ok_or_else(|| format!("no custom_id: {}", excerpt(line)))?.to_owned();
+    let status = match protocol {
+        Protocol::OpenAi => value["response"]["status_code"].as_u64().and_then(|status| status.try_into().ok()),
+        Protocol::Anthropic => match value["result"]["type"].as_str() {
+            Some("succeeded") => Some(200),
+            Some("errored") => Some(status_of(inner_error(&value["result"]["error"]))),
+            _ => None,
+        },
+    };
+    // Expired or cancelled: as if it had not come in time.
+    Ok((id, status.unwrap_or(408)))
+}
+
+/// The status that an error of Anthropic's has where it is a reply of its own.
+fn status_of(error: &Value) -> u16 {
+    match error["type"].as_str().unwrap_or_default() {
+        "invalid_request_error" | "invalid_request" => 400,
+        "authentication_error" => 401,
+        "billing_error" => 402,
+        "permission_error" => 403,
+        "not_found_error" => 404,
+        "request_too_large" => 413,
+        "rate_limit_error" => 429,
+        "timeout_error" => 504,
+        "overloaded_error" => 529,
+        _ => 500,
+    }
+}
+
+/// Anthropic's errors come as `{"type": "error", "error": {…}}` or without that.
+fn inner_error(error: &Value) -> &Value {
+    error.get("error").filter(|inner| inner.is_object()).unwrap_or(error)
+}
+
+/// The reply in a line of a batch's results; of any other reply itself.
+fn opened(protocol: Protocol, mut value: Value) -> Value {
+    if value.get("custom_id").is_none() {
+        return value;
+    }
+    match protocol {
+        Protocol::OpenAi if value["response"].is_object() => value["response"]["body"].take(),
+        Protocol::OpenAi => value,
+        Protocol::Anthropic => match value["result"]["type"].as_str() {
+            Some("succeeded") => value["result"]["message"].take(),
+            Some("errored") => json!({"error": inner_error(&value["result"]["error"])}),
+            other => json!({"error": format!("the request is {}", other.unwrap_or("not answered"))}),
+        },
+    }
+}
+
 /// A reply that is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoAnswer {
@@ -199,7 +293,7 @@ impl fmt::Display for NoAnswer {
 /// Reads a body: an answer, or why it is none; and what it cost, which it may say in both cases.
 pub(super) fn read(protocol: Protocol, body: &[u8]) -> (Result<Response, NoAnswer>, Option<Usage>) {
     let value = match json(body) {
-        Ok(value) => value,
+        Ok(value) => opened(protocol, value),
         Err(why) => return (Err(NoAnswer::Unreadable(why)), None),
     };
     let usage = usage(protocol, &value["usage"]);
@@ -230,7 +324,7 @@ fn usage(protocol: Protocol, usage: &Value) -> Option<Usage> {
     })
 }
 
-fn json(body: &[u8]) -> Result<Value, String> {
+pub(super) fn json(body: &[u8]) -> Result<Value, String> {
     let no_json = |why: &dyn fmt::Display| format!("no JSON ({why}): {}", excerpt(body));
     serde_json::from_slice(body).or_else(|error| {
         let text = str::from_utf8(body).map_err(|error| no_json(&error))?;
@@ -409,6 +503,42 @@ mod tests {
             let whole = r#"{"choices": [{"message": {"content": "x"}}]}"#;
             assert!(read(Protocol::OpenAi, &whole.as_bytes()[..cut]).is_err(), "{cut}");
         }
+    }
+
+    #[test]
+    fn lines_of_batches() {
+        let key = Key::of(&1);
+        let body = body(Protocol::OpenAi, &request(), Dialect { form: Form::Json, completion_tokens: true });
+        assert_eq!(shown(Protocol::OpenAi, &body), (Some(Form::Json), Some(true)));
+        let sent: Value = serde_json::from_str(&enveloped(Protocol::OpenAi, &key, &body.to_string())).unwrap();
+        assert_eq!((&sent["custom_id"], &sent["body"]), (&json!(key.to_string()), &body));
+        let answer = json!({"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]});
+        let reply = |value: Value| value.to_string().into_bytes();
+        let told = |protocol, value: Value| {
+            let line = reply(value);
+            (super::line(protocol, &line).unwrap().1, read(protocol, &line).map(|response| response.text))
+        };
+        let open_ai = |response: Value, error: Value| {
+            told(Protocol::OpenAi, json!({"id": "r", "custom_id": "k", "response": response, "error": error}))
+        };
+        let error = |code: &str, message: &str| Err(NoAnswer::Error { code: code.into(), message: message.into() });
+        assert_eq!(open_ai(json!({"status_code": 200, "body": answer}), Value::Null), (200, Ok("{}".to_owned())));
+        let bad = json!({"status_code": 400, "body": {"error": {"message": "no", "code": "c"}}});
+        assert_eq!(open_ai(bad, Value::Null), (400, error("c", "no")));
+        let expired = json!({"code": "batch_expired", "message": "too late"});
+        assert_eq!(open_ai(Value::Null, expired), (408, error("batch_expired", "too late")));
+        let anthropic = |result: Value| told(Protocol::Anthropic, json!({"custom_id": "k", "result": result}));
+        let message = json!({"content": [{"type": "text", "text": "{}"}], "stop_reason": "end_turn"});
+        assert_eq!(anthropic(json!({"type": "succeeded", "message": message})), (200, Ok("{}".to_owned())));
+        let inner = json!({"type": "invalid_request_error", "message": "no"});
+        for wrong in [inner.clone(), json!({"type": "error", "error": inner})] {
+            assert_eq!(
+                anthropic(json!({"type": "errored", "error": wrong})),
+                (400, error("invalid_request_error", "no"))
+            );
+        }
+        assert_eq!(anthropic(json!({"type": "expired"})), (408, error("", "the request is expired")));
+        assert!(super::line(Protocol::OpenAi, b"{\"custom_id\": 3}").is_err());
     }
 
     #[test]

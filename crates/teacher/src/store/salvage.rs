@@ -15,7 +15,7 @@ use std::{
 use rusqlite::{Connection, params, types::Value};
 use serde::Serialize;
 
-use super::{APPLICATION, Row, beside, connect, writer};
+use super::{APPLICATION, Batch, Row, batches, beside, connect, writer};
 
 /// SQLite's default.
 const PAGE: usize = 4096;
@@ -37,6 +37,8 @@ pub struct Recovery {
     pub saved: u64,
     /// Attempts that are lost, as far as the numbers of the others tell: at least so many.
     pub lost: u64,
+    /// Batches that were sound. The attempts of others count as interrupted.
+    pub batches: u64,
 }
 
 /// Whether a damaged file was a store: its first page has the program's number or the table's definition.
@@ -55,12 +57,18 @@ pub(super) fn salvage(path: &Path, why: &str) -> Result<Recovery, String> {
     drop(connect(&fresh).map_err(|unsound| unsound.to_string())?);
     let rows = copy_of(path, &fresh, &copy).map(|pages| rows(&pages)).map_err(|error| error.to_string())?;
     let saved = write(&rows, &fresh).map_err(|error| error.to_string())?;
-    let last = rows.keys().copied().max().unwrap_or(0) as u64;
+    let last = rows.attempts.keys().copied().max().unwrap_or(0) as u64;
     // At every moment there is a file at `path`: the damaged one, then the new one.
     let kept = keep(path).map_err(|error| error.to_string())?;
     fs::File::open(&fresh).and_then(|file| file.sync_all()).map_err(|error| error.to_string())?;
     fs::rename(&fresh, path).map_err(|error| error.to_string())?;
-    Ok(Recovery { why: why.to_owned(), kept, saved, lost: last.saturating_sub(saved) })
+    Ok(Recovery {
+        why: why.to_owned(),
+        kept,
+        saved,
+        lost: last.saturating_sub(saved),
+        batches: rows.batches.len() as u64,
+    })
 }
 
 /// All pages of the damaged file, with what lies in its log.
@@ -85,10 +93,32 @@ fn copy_of(path: &Path, fresh: &Path, copy: &Path) -> io::Result<Vec<u8>> {
     Ok(pages)
 }
 
-/// The sound rows of all leaves. Of a row that is there twice, because a page was given up, the fuller one counts.
-fn rows(pages: &[u8]) -> HashMap<i64, Row> {
-    let mut rows: HashMap<i64, Row> = HashMap::new();
-    let fullness = |row: &Row| (row.latency.is_some(), row.note.is_some());
+/// What is sound, by id.
+#[derive(Default)]
+struct Rows {
+    attempts: HashMap<i64, Row>,
+    batches: HashMap<i64, Batch>,
+}
+
+impl Rows {
+    /// Of a row that is there twice, because a page was given up, the fuller one counts.
+    fn take(&mut self, id: i64, values: Vec<Value>) {
+        let fullness = |row: &Row| (row.latency.is_some(), row.note.is_some());
+        if let Some(batch) = Batch::of_values(id, &values) {
+            if self.batches.get(&id).is_none_or(|known| known.state < batch.state) {
+                self.batches.insert(id, batch);
+            }
+        } else if let Some(row) = Row::of_values(id, values)
+            && self.attempts.get(&id).is_none_or(|known| fullness(known) < fullness(&row))
+        {
+            self.attempts.insert(id, row);
+        }
+    }
+}
+
+/// The sound rows of all leaves.
+fn rows(pages: &[u8]) -> Rows {
+    let mut rows = Rows::default();
     for (number, page) in pages.chunks(PAGE).enumerate() {
         // The first page has the header before its tree.
         let start = if number == 0 { 100 } else { 0 };
@@ -99,11 +129,9 @@ fn rows(pages: &[u8]) -> HashMap<i64, Row> {
         for cell in 0..cells {
             let Some(pointer) = page.get(start + 8 + 2 * cell..start + 10 + 2 * cell) else { break };
             let at = usize::from(u16::from_be_bytes([pointer[0], pointer[1]]));
-            let Some(row) = payload(pages, number * PAGE, at).and_then(|(id, payload)| decoded(id, &payload)) else {
-                continue;
-            };
-            if rows.get(&row.id).is_none_or(|known| fullness(known) < fullness(&row)) {
-                rows.insert(row.id, row);
+            let found = payload(pages, number * PAGE, at).and_then(|(id, payload)| Some((id, decoded(&payload)?)));
+            if let Some((id, values)) = found {
+                rows.take(id, values);
             }
         }
     }
@@ -133,8 +161,8 @@ fn payload(pages: &[u8], page: usize, at: usize) -> Option<(i64, Vec<u8>)> {
     Some((id, payload))
 }
 
-/// A row of its columns, if its checksum is right.
-fn decoded(id: i64, payload: &[u8]) -> Option<Row> {
+/// The columns of a row.
+fn decoded(payload: &[u8]) -> Option<Vec<Value>> {
     let (head, used) = varint(payload)?;
     let head = payload.get(used..usize::try_from(head).ok()?)?;
     let (mut types, mut at) = (head, used + head.len());
@@ -162,7 +190,7 @@ fn decoded(id: i64, payload: &[u8]) -> Option<Row> {
             _ => return None,
         });
     }
-    Row::of_values(id, values)
+    Some(values)
 }
 
 /// A variable-length number and how many bytes it has.
@@ -180,17 +208,16 @@ fn varint(bytes: &[u8]) -> Option<(i64, usize)> {
     None
 }
 
-fn write(rows: &HashMap<i64, Row>, fresh: &Path) -> rusqlite::Result<u64> {
+fn write(rows: &Rows, fresh: &Path) -> rusqlite::Result<u64> {
     let mut new = Connection::open(fresh)?;
     let transaction = new.transaction()?;
-    let mut ids: Vec<&i64> = rows.keys().collect();
-    ids.sort_unstable();
-    for id in &ids {
-        writer::insert(&transaction, &rows[*id])?;
-    }
+    let mut attempts: Vec<&Row> = rows.attempts.values().collect();
+    attempts.sort_unstable_by_key(|row| row.id);
+    attempts.iter().try_for_each(|row| writer::insert(&transaction, row))?;
+    rows.batches.values().try_for_each(|batch| batches::insert(&transaction, batch))?;
     transaction.commit()?;
     new.query_row("PRAGMA wal_checkpoint(TRUNCATE)", params![], |_| Ok(()))?;
-    Ok(ids.len() as u64)
+    Ok(attempts.len() as u64)
 }
 
 /// Copies the damaged file and its log to names that are free, and takes the log away from the old one.

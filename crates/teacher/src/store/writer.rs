@@ -9,7 +9,10 @@ use std::{
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use super::{Attempt, Ended, Note, Outcome, Row, StoreError};
+use super::{
+    Attempt, Batch, Ended, Note, Outcome, Row, StoreError,
+    batches::{self, NewBatch},
+};
 use crate::Usage;
 
 /// The most commands that share a commit.
@@ -21,6 +24,8 @@ enum Command {
     Begin(Attempt, Reply<i64>),
     End(i64, Ended, Reply<()>),
     Note(i64, Outcome, Option<Usage>),
+    BeginBatch(NewBatch, Reply<Batch>),
+    KeepBatch(Box<Batch>, Option<Outcome>, Reply<()>),
     Flush(Reply<()>),
 }
 
@@ -45,6 +50,14 @@ impl Writer {
 
     pub async fn end(&self, id: i64, ended: Ended) -> Result<(), StoreError> {
         self.ask(|reply| Command::End(id, ended, reply)).await
+    }
+
+    pub async fn begin_batch(&self, batch: NewBatch) -> Result<Batch, StoreError> {
+        self.ask(|reply| Command::BeginBatch(batch, reply)).await
+    }
+
+    pub async fn keep_batch(&self, batch: Batch, rest: Option<Outcome>) -> Result<(), StoreError> {
+        self.ask(|reply| Command::KeepBatch(Box::new(batch), rest, reply)).await
     }
 
     pub async fn flush(&self) -> Result<(), StoreError> {
@@ -81,6 +94,8 @@ impl Drop for Writer {
 /// An answer that is given once the commit is on disk.
 enum Owed {
     Begun(Reply<i64>, i64),
+    /// Nothing if it could not be written.
+    BegunBatch(Reply<Batch>, Option<Box<Batch>>),
     Done(Reply<()>),
 }
 
@@ -89,6 +104,10 @@ impl Owed {
         // Nobody waits any more where a job was cut short.
         let _ = match self {
             Self::Begun(reply, id) => reply.send(failure.map_or(Ok(id), |why| Err(why.to_owned()))).map_err(drop),
+            Self::BegunBatch(reply, batch) => {
+                let batch = batch.filter(|_| failure.is_none()).map(|batch| *batch);
+                reply.send(batch.ok_or_else(|| failure.unwrap_or_default().to_owned())).map_err(drop)
+            }
             Self::Done(reply) => reply.send(failure.map_or(Ok(()), |why| Err(why.to_owned()))).map_err(drop),
         };
     }
@@ -131,6 +150,15 @@ fn write(connection: &mut Connection, commands: Vec<Command>, owed: &mut Vec<Owe
                     end(&transaction, id, ended)?;
                 }
                 Command::Note(id, outcome, usage) => note(&transaction, id, outcome, usage)?,
+                Command::BeginBatch(batch, reply) => {
+                    let begun = batches::begin(&transaction, batch);
+                    owed.push(Owed::BegunBatch(reply, begun.as_ref().ok().cloned().map(Box::new)));
+                    begun?;
+                }
+                Command::KeepBatch(batch, rest, reply) => {
+                    owed.push(Owed::Done(reply));
+                    batches::keep(&transaction, &batch, rest)?;
+                }
                 Command::Flush(reply) => owed.push(Owed::Done(reply)),
             }
         }
@@ -145,29 +173,23 @@ fn write(connection: &mut Connection, commands: Vec<Command>, owed: &mut Vec<Owe
 fn owe(commands: impl IntoIterator<Item = Command>, owed: &mut Vec<Owed>) {
     owed.extend(commands.into_iter().filter_map(|command| match command {
         Command::Begin(_, reply) => Some(Owed::Begun(reply, 0)),
-        Command::End(_, _, reply) | Command::Flush(reply) => Some(Owed::Done(reply)),
+        Command::BeginBatch(_, reply) => Some(Owed::BegunBatch(reply, None)),
+        Command::End(_, _, reply) | Command::KeepBatch(_, _, reply) | Command::Flush(reply) => Some(Owed::Done(reply)),
         Command::Note(..) => None,
     }));
 }
 
+/// The id of the next attempt. Ids of a batch are not given again, even where its rows are lost.
+pub(super) fn next(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = "SELECT 1 + max(coalesce((SELECT max(id) FROM attempt), 0),
+        coalesce((SELECT max(first_attempt + attempts - 1) FROM batch), 0))";
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+}
+
 fn begin(connection: &Connection, attempt: Attempt) -> rusqlite::Result<i64> {
-    let next = connection
-        .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM attempt")?
-        .query_row([], |row| row.get::<_, i64>(0))?;
-    let row = Row {
-        id: next,
-        key: attempt.key.0.to_vec(),
-        protocol: attempt.protocol.to_owned(),
-        sent: attempt.sent.cast_signed(),
-        request: attempt.body,
-        latency: None,
-        status: None,
-        body: None,
-        error: None,
-        note: None,
-    };
-    insert(connection, &row)?;
-    Ok(next)
+    let id = next(connection)?;
+    insert(connection, &Row::begun(id, attempt))?;
+    Ok(id)
 }
 
 fn end(connection: &Connection, id: i64, ended: Ended) -> rusqlite::Result<()> {

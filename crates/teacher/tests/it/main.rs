@@ -5,11 +5,13 @@
 mod align;
 mod annotate;
 mod attacks;
+mod batch;
 mod examples;
 mod label_set;
 mod live;
 mod parse;
 mod prompt;
+mod provider;
 mod recorded;
 mod server;
 mod store;

@@ -19,9 +19,13 @@ use serde_json::{Value, json};
 pub struct Asked {
     /// Its place among all requests, from 0.
     pub number: usize,
+    pub method: String,
     pub path: String,
     pub headers: HashMap<String, String>,
+    /// The content, if it is JSON.
     pub body: Value,
+    /// The content, if it is not.
+    pub content: Vec<u8>,
 }
 
 impl Asked {
@@ -137,7 +141,8 @@ fn serve(
         if input.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut words = line.split(' ').map(str::to_owned);
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let mut headers = HashMap::new();
         loop {
             let mut line = String::new();
@@ -149,7 +154,9 @@ fn serve(
         let mut body = vec![0; length];
         input.read_exact(&mut body)?;
         let number = count.fetch_add(1, Ordering::SeqCst);
-        let request = Asked { number, path, headers, body: serde_json::from_slice(&body).unwrap_or_default() };
+        let (body, content) =
+            serde_json::from_slice(&body).map_or_else(|_| (Value::Null, body), |json| (json, Vec::new()));
+        let request = Asked { number, method, path, headers, body, content };
         let act = act(&request);
         asked.lock().unwrap().push(request);
         match act {

@@ -9,7 +9,7 @@ use std::{
 
 use apprentice_teacher::{
     Store, Usage,
-    store::{Attempt, Ended, Key, OpenedStore, Outcome, StoreError},
+    store::{Attempt, Batch, BatchState, Ended, Key, OpenedStore, Outcome, StoreError},
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -189,4 +189,120 @@ fn a_second_process_waits_or_is_told() {
     hears.recv().unwrap();
     drop(first);
     assert_eq!(second.join().unwrap().unwrap(), path);
+}
+
+/// A store of so many batches of ten requests, each at the provider under its own name, of which five are answered.
+fn with_batches(path: &Path, batches: u32) -> Vec<Batch> {
+    let store = open(path).unwrap().store;
+    for number in 0..batches {
+        let attempt = |member: u32| Attempt {
+            key: Key::of(&(number, member)),
+            protocol: "openai",
+            body: format!("question {number} {member} {}", "x".repeat(300)),
+            sent: 1,
+        };
+        let url = format!("http://host/{}", "path/".repeat(20));
+        let mut batch = wait(store.begin_batch("openai", &url, (0..10).map(attempt).collect(), 1)).unwrap();
+        batch.state = BatchState::Creating;
+        wait(store.keep_batch(&batch)).unwrap();
+        (batch.state, batch.remote) = (BatchState::Created, Some(format!("batch_{number}")));
+        wait(store.keep_batch(&batch)).unwrap();
+        for member in 0..5 {
+            let id = store.member(&batch, &Key::of(&(number, member))).unwrap().unwrap().id;
+            let ended = Ended { status: Some(200), body: body(member), error: None, latency: Duration::from_millis(3) };
+            wait(store.end(id, ended)).unwrap();
+            store.note(id, Outcome::Answered, None);
+        }
+    }
+    let all = store.batches().unwrap();
+    wait(store.flush()).unwrap();
+    all
+}
+
+#[test]
+fn batches_survive_damage_whole_or_are_lost_with_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, damaged) = (folder.path().join("whole"), folder.path().join("damaged"));
+    let batches = with_batches(&path, 60);
+    let whole = fs::read(&path).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let (mut repaired, mut worst) = (0, batches.len());
+    for trial in 0..trials(25, 500) {
+        let mut bytes = whole.clone();
+        // Half of the damage is where a batch is.
+        let names: Vec<usize> = memchr::memmem::find_iter(&whole, b"batch_").collect();
+        let near = names[random.random_range(0..names.len())] + random.random_range(0..40);
+        let at = if trial % 2 == 0 { near.min(whole.len() - 1) } else { random.random_range(0..bytes.len()) };
+        bytes[at] ^= 1 << (random.next_u32() % 8);
+        write(&damaged, &bytes);
+        let OpenedStore { store, recovery, interrupted } = open(&damaged).unwrap();
+        let found = store.batches().unwrap();
+        assert!(found.iter().all(|batch| batches.contains(batch)), "a wrong batch");
+        let lost = batches.len() - found.len();
+        match &recovery {
+            None => assert_eq!(lost, 0, "lost without a word"),
+            Some(recovery) => assert_eq!(recovery.batches as usize, found.len()),
+        }
+        // What a lost batch waited for is of unknown outcome, what others wait for is not.
+        assert!(interrupted as usize <= 5 * lost, "{interrupted} interrupted, {lost} batches lost");
+        // No later attempt is taken for one of a batch.
+        let attempt = Attempt { key: Key::of(&"later"), protocol: "openai", body: String::new(), sent: 1 };
+        wait(store.begin(attempt)).unwrap();
+        assert!(!store.waits(&Key::of(&"later")).unwrap());
+        repaired += usize::from(recovery.is_some());
+        worst = worst.min(found.len());
+        drop(store);
+        for old in fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+            if old != path {
+                fs::remove_file(old).unwrap();
+            }
+        }
+    }
+    // One leaf has some eight batches.
+    assert!(repaired > 10 && worst + 12 >= batches.len(), "{repaired} repaired, only {worst} saved");
+    println!("{repaired} stores repaired, at worst {worst} of {} batches saved", batches.len());
+}
+
+/// The first version had no batches.
+#[test]
+fn a_store_of_the_first_version_is_opened_and_can_have_batches() {
+    let (folder, whole) = filled(30);
+    let path = folder.path().join("old");
+    write(&path, &whole);
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch("DROP TABLE batch; PRAGMA user_version = 0x01010101; PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
+    drop(old);
+    for number in 0..30 {
+        let OpenedStore { store, recovery, .. } = open(&path).unwrap();
+        assert_eq!(recovery, None);
+        assert_eq!(store.answer(&Key::of(&number), |stored| Some(stored.body.clone())).unwrap(), Some(body(number)));
+    }
+    assert_eq!(with_batches(&path, 2).len(), 2);
+    let store = open(&path).unwrap().store;
+    assert_eq!((store.batches().unwrap().len(), store.contents().unwrap().waiting), (2, 10));
+    drop(store);
+    let version = "PRAGMA user_version = 0x03030303";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(version).unwrap();
+    let newer = open(&path).err().unwrap().to_string();
+    assert!(newer.contains("newer version of this program (its format is 3)"), "{newer}");
+}
+
+#[test]
+fn a_batch_that_was_never_begun_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let keys: Vec<Key> = (0..3).map(|number| Key::of(&number)).collect();
+    for (state, is_open) in [(BatchState::Written, false), (BatchState::Uploaded, false), (BatchState::Creating, true)]
+    {
+        let store = open(&path).unwrap().store;
+        let attempt = |key: &Key| Attempt { key: *key, protocol: "openai", body: "question".into(), sent: 1 };
+        let mut batch = wait(store.begin_batch("openai", "url", keys.iter().map(attempt).collect(), 1)).unwrap();
+        batch.state = state;
+        wait(store.keep_batch(&batch)).unwrap();
+        drop(store);
+        let OpenedStore { store, interrupted, .. } = open(&path).unwrap();
+        assert_eq!((store.waits(&keys[0]).unwrap(), interrupted), (is_open, 0), "{state:?}");
+        let found = store.batches().unwrap().pop().unwrap().state;
+        assert_eq!(found, if is_open { state } else { BatchState::GivenUp });
+    }
 }

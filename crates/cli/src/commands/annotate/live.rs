@@ -13,7 +13,7 @@ use apprentice_core::{Sentence, files};
 use apprentice_teacher::{
     Endpoint, ExamplePool, Examples, Finish, LabelSet, Live, Parameters, Prompt, Protocol, Request, Response, Selector,
     Stop, Store, Tally, Usage,
-    live::{self, Form, Price, Prices, Spent},
+    live::{self, Batches, Fetched, Form, Parts, Price, Prices, Spent},
     prompt::checked,
     run,
     store::{Contents, OpenedStore, Recovery},
@@ -45,6 +45,9 @@ struct JobAccount<'a> {
     /// What that costs, if the model's price is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<f64>,
+    /// What became of batches, if requests went in such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batches: Option<Fetched>,
     /// What was found when the store was opened.
     #[serde(flatten)]
     found: Found,
@@ -65,8 +68,8 @@ struct Found {
 }
 
 /// Everything that a job needs, checked before anything is paid for.
-struct Job<'a> {
-    args: &'a Args,
+pub struct Job<'a> {
+    pub args: &'a Args,
     settings: &'a Settings,
     live: &'a LiveSettings,
     model: Arc<str>,
@@ -113,15 +116,29 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
         return job.dry_run(&endpoint, &store_path, progress);
     }
     let (store, found) = open_store(&store_path, progress)?;
+    let batches = job.batches(&endpoint, &store)?;
     let client = Live::new(endpoint, job.client_settings(), store.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let tally = if args.reparse { None } else { Some(runtime.block_on(job.ask(&client, progress))?) };
-    let spent = client.spent();
+    if let Some(batches) = &batches {
+        runtime.block_on(job.give_up(batches, progress))?;
+    }
+    let batches = batches.filter(|_| args.batches.batch);
+    let tally = match &batches {
+        _ if args.reparse => None,
+        None => Some(runtime.block_on(job.ask(&client, progress))?),
+        Some(batches) => match runtime.block_on(job.ask_in_batches(batches, &client, progress))? {
+            None => return Ok(()),
+            tally => tally,
+        },
+    };
+    let spent = batches.as_ref().map_or_else(|| client.spent(), Batches::spent);
+    let price = if batches.is_some() { price.map(|price| price.in_batch()) } else { price };
     let cost = price.map(|price| price.of(spent.usage));
+    let stopped = batches.as_ref().map_or_else(|| client.stopped(), Batches::stopped);
     if let Some(tally) = &tally {
         progress.note(summary(tally, &spent, cost));
         // Ctrl-C after the last answer changes nothing.
-        if let Some(stop) = client.stopped().filter(|_| tally.settled() < job.requests_in_all()) {
+        if let Some(stop) = stopped.filter(|_| tally.settled() - tally.later() < job.requests_in_all()) {
             bail!(
                 "{} of {} requests are answered and kept in {}; {stop}; --reparse writes what there is",
                 tally.settled() - tally.failed.count,
@@ -134,7 +151,9 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     let account = job.write(&client, &to, progress)?;
     let failed = tally.as_ref().map(|tally| tally.failed.clone());
     let contents = store.contents()?;
-    let job_account = JobAccount { requests: tally, sent: spent, cost, found, store: contents, account: &account };
+    let batches = batches.map(|batches| batches.fetched());
+    let job_account =
+        JobAccount { requests: tally, sent: spent, cost, batches, found, store: contents, account: &account };
     finish(args, settings, &account, &job_account)?;
     if args.skip_failed { Ok(()) } else { account.require_all(failed.as_ref()) }
 }
@@ -224,7 +243,7 @@ fn prompts(settings: &Settings, progress: Progress) -> Result<Vec<Prompt>> {
 }
 
 impl Job<'_> {
-    fn client_settings(&self) -> live::Settings {
+    pub fn client_settings(&self) -> live::Settings {
         let live = self.live;
         let mut settings = live::Settings::default();
         settings.limits.concurrency = live.concurrency;
@@ -273,12 +292,12 @@ impl Job<'_> {
         })
     }
 
-    fn first_requests(&self) -> impl Iterator<Item = Result<Request>> {
+    pub fn first_requests(&self) -> impl Iterator<Item = Result<Request>> {
         self.all(|sentence, prompt| self.requests(sentence, prompt))
     }
 
     /// The answers that are to be checked, as requests to do so. An answer that is not whole is not checked.
-    fn check_requests<'a>(&'a self, client: &'a Live) -> impl Iterator<Item = Result<Request>> + 'a {
+    pub fn check_requests<'a>(&'a self, client: &'a Live) -> impl Iterator<Item = Result<Request>> + 'a {
         self.all(|sentence, prompt| {
             let mut checks = Vec::new();
             for request in self.requests(sentence, prompt)? {
@@ -286,6 +305,16 @@ impl Job<'_> {
             }
             Ok(checks)
         })
+    }
+
+    /// Whether answers are checked.
+    pub const fn checks(&self) -> bool {
+        self.live.check
+    }
+
+    /// The tokens that an answer is taken to have.
+    pub fn answer_tokens(&self) -> u64 {
+        self.prompts.iter().map(|(prompt, _)| answer_tokens(prompt)).max().unwrap_or(0)
     }
 
     /// Asks for everything that the store does not have.
@@ -384,28 +413,34 @@ impl Job<'_> {
     /// Shows one prompt, and what the job would need.
     fn dry_run(&self, endpoint: &Endpoint, store: &Path, progress: Progress) -> Result<()> {
         let stored = if store.exists() { Some(open_store(store, progress)?.0) } else { None };
-        let (mut shown, mut asked, mut answered, mut tokens) = (Vec::<Request>::new(), 0_u64, 0_u64, 0_u64);
-        let mut output_tokens = 0;
+        let (mut shown, mut asked, mut answered, mut waiting) = (Vec::<Request>::new(), 0_u64, 0_u64, 0_u64);
+        let mut usage = Usage::default();
+        let flags = &self.args.batches;
+        let mut parts = Parts::new(flags.size(endpoint.protocol, self.answer_tokens())?);
         for request in self.first_requests() {
             let request = request?;
-            let known =
-                stored.as_ref().map(|store| store.answer(&live::key(endpoint, self.live.form, &request), |_| Some(())));
+            let key = live::key(endpoint, self.live.form, &request);
+            let known = stored.as_ref().map(|store| store.answer(&key, |_| Some(())));
             if known.transpose()?.flatten().is_some() {
                 answered += 1;
                 continue;
             }
+            if stored.as_ref().map_or(Ok(false), |store| store.waits(&key))? {
+                waiting += 1;
+                continue;
+            }
+            if flags.batch {
+                parts.add_request(endpoint, self.live.form, &request);
+            }
             asked += 1;
-            // A name in JSON is some twelve tokens, and a sentence has one or two; reasoning is some two hundred.
-            let reasons =
-                self.prompts.iter().any(|(prompt, _)| prompt.name() == &*request.strategy && prompt.reasons());
-            let (input, output) = (live::estimate_of(&request), if reasons { 250 } else { 40 });
-            tokens += input;
-            output_tokens += output;
+            let prompt = self.prompts.iter().find(|(prompt, _)| prompt.name() == &*request.strategy);
+            let answer = prompt.map_or(0, |(prompt, _)| answer_tokens(prompt));
+            usage += Usage { input: live::estimate_of(&request), cached: 0, output: answer };
             if self.live.check {
                 // The same once more, with the answer and the order to check it.
-                let check = Prompt::check(&request, "");
-                (asked, tokens, output_tokens) =
-                    (asked + 1, tokens + live::estimate_of(&check) + output, output_tokens + output);
+                let input = live::estimate_of(&Prompt::check(&request, "")) + answer;
+                usage += Usage { input, cached: 0, output: answer };
+                asked += 1;
             }
             if shown.iter().all(|other| other.strategy != request.strategy) {
                 shown.push(request);
@@ -416,25 +451,34 @@ impl Job<'_> {
                 output::print(format_args!("--- {}, {:?}\n{}", request.strategy, message.role, message.content))?;
             }
         }
-        let usage = Usage { input: tokens, cached: 0, output: output_tokens };
         let cost = self
             .price
+            .map(|price| if flags.batch { price.in_batch() } else { price })
             .map_or("unknown (give --prices FILE)".to_owned(), |price| format!("about {:.2}", price.of(usage)));
         let by_rate = [
             self.live.requests_per_minute.map(|rate| asked as f64 / rate),
             self.live.tokens_per_minute.map(|rate| (usage.input + usage.output) as f64 / rate),
         ];
         let minutes = by_rate.into_iter().flatten().fold(0.0, f64::max);
-        let time = if minutes > 0.0 {
+        let time = if flags.batch {
+            format!("in {} batches, within a day", parts.count())
+        } else if minutes > 0.0 {
             format!("at least {minutes:.1} minutes by the limits")
         } else {
             "as fast as the provider allows".into()
         };
+        let in_batches = if waiting > 0 { format!(", {waiting} in batches not fetched yet") } else { String::new() };
         output::print(format_args!(
-            "--- {asked} requests to {} ({answered} more are answered in the store), about {} tokens in and {} out, cost {cost}, {time}; nothing was sent",
+            "--- {asked} requests to {} ({answered} more are answered in the store{in_batches}), about {} tokens in and {} out, cost {cost}, {time}; nothing was sent",
             endpoint.url, usage.input, usage.output
         ))
     }
+}
+
+/// The tokens that an answer is taken to have: a name in JSON is some twelve, and a sentence has one or two; reasoning is
+/// some two hundred.
+const fn answer_tokens(prompt: &Prompt) -> u64 {
+    if prompt.reasons() { 250 } else { 40 }
 }
 
 /// What the store has for a request.

@@ -1,5 +1,6 @@
 //! `annotate`: sentences in, distilled data out.
 
+mod batch;
 mod live;
 mod nearest;
 mod provider;
@@ -51,6 +52,8 @@ pub struct Args {
     /// Human labels of the same sentences: the account ends with how good the teacher is.
     #[arg(long, value_name = "FILE")]
     gold: Option<PathBuf>,
+    #[command(flatten)]
+    batches: batch::BatchFlags,
     #[command(flatten)]
     read: ReadFlags,
     /// Replace an output that exists.

@@ -85,13 +85,15 @@ pub struct LiveFlags {
     /// The seconds that a request may take [default: 120]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
-    /// Send no more requests once this much was spent, in the currency of the prices
+    /// Send no more requests once this much was spent, in the currency of the prices; of batches, whose cost is known only
+    /// afterwards, hand over what is estimated to cost less
     #[arg(long, value_name = "AMOUNT")]
     max_cost: Option<f64>,
     /// Send no more than so many requests, failed ones included
     #[arg(long, value_name = "N")]
     max_requests: Option<u64>,
-    /// A TOML file with the prices of models per million tokens: `[MODEL]`, `input = …`, `output = …`
+    /// A TOML file with the prices of models per million tokens: `[MODEL]`, `input = …`, `output = …`,
+    /// and perhaps `cached = …` and `batch = 0.5`, the share that batches cost
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
 }

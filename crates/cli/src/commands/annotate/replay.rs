@@ -13,8 +13,12 @@ use super::{
 use crate::{inputs, outputs::WriteSettings, progress::Progress};
 
 pub fn annotate(args: &Args, settings: &Settings, file: &Path, progress: Progress) -> Result<()> {
-    if args.dry_run || args.reparse || args.export_transcripts.is_some() || settings.live.check {
-        bail!("--dry-run, --reparse, --check and --export-transcripts are for live teachers: a replay costs nothing");
+    let live_only =
+        [args.dry_run, args.reparse, args.batches.batch, args.export_transcripts.is_some(), settings.live.check];
+    if live_only.contains(&true) {
+        bail!(
+            "--dry-run, --reparse, --batch, --check and --export-transcripts are for live teachers: a replay costs nothing"
+        );
     }
     let to = WriteSettings::for_path(&settings.output, args.overwrite)?;
     let labels = if settings.labels.is_empty() { default_labels() } else { settings.labels.clone() };

@@ -34,7 +34,7 @@ enum Command {
     Data(commands::data::Verb),
     Score(commands::score::Args),
     /// Train a student on original data, distilled data or both.
-    Train(commands::train::Args),
+    Train(Box<commands::train::Args>),
     /// Tag text with a trained student.
     Predict(commands::predict::Args),
 }

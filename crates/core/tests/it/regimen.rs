@@ -283,6 +283,13 @@ fn short_names() {
     }
 }
 
+/// Settings as a file has them.
+#[derive(Debug, PartialEq, serde::Deserialize)]
+struct Short {
+    regimen: Regimen,
+    share: Course,
+}
+
 #[test]
 fn files() {
     let read = |text: &str| toml::from_str::<Regimen>(text).map_err(|e| e.message().to_owned());
@@ -302,11 +309,6 @@ fn files() {
     let written = toml::to_string(&blend(Curve::Sigmoid { k: 10.0, mid: 0.5 })).unwrap();
     assert_eq!(written, "kind = \"blend\"\ncurve = \"sigmoid\"\nk = 10.0\nmid = 0.5\nreverse = false\n");
 
-    #[derive(Debug, PartialEq, serde::Deserialize)]
-    struct Short {
-        regimen: Regimen,
-        share: Course,
-    }
     let short = "regimen = \"blend:power,g=3\"\nshare = 2";
     let expected = Short { regimen: blend(Curve::Power { g: 3.0 }), share: Course::Constant(2.0) };
     assert_eq!(toml::from_str::<Short>(short), Ok(expected));

@@ -14,7 +14,7 @@ fn complete_sequences() {
     assert_eq!(factors(Schedule::Cosine, 4, 0), [1.0, 0.8536, 0.5, 0.1464, 0.0]);
     assert_eq!(factors(Schedule::Cosine, 6, 2), [0.0, 0.5, 1.0, 0.8536, 0.5, 0.1464, 0.0]);
     assert_eq!(factors(Schedule::Polynomial { power: 2.0 }, 4, 0), [1.0, 0.5625, 0.25, 0.0625, 0.0]);
-    assert_eq!(factors(Schedule::Polynomial { power: 0.5 }, 6, 2), [0.0, 0.5, 1.0, 0.866, 0.7071, 0.5, 0.0]);
+    assert_eq!(factors(Schedule::Polynomial { power: 3.0 }, 6, 2), [0.0, 0.5, 1.0, 0.4219, 0.125, 0.0156, 0.0]);
 }
 
 #[test]

@@ -151,10 +151,10 @@ fn plot(values: &[f64], highest: f64) -> String {
 }
 
 fn needs(memory: &MemoryEstimate) -> String {
-    let mib = |bytes: usize| format!("{:.1}", bytes as f64 / (1 << 20) as f64);
+    let mib = |bytes: usize| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
     format!(
         "memory: about {} MiB, estimated from the architecture: weights and kept copies {}, gradients {}, moments {}, \
-         activations of the largest batch {}; program and data come on top",
+         activations of the largest batch {}; program, data and the scoring of dev come on top",
         mib(memory.total()),
         mib(memory.weights),
         mib(memory.gradients),

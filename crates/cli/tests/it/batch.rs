@@ -194,3 +194,16 @@ fn a_batch_that_fails_is_named_and_a_limit_is_kept() {
     assert!(output.status.success() && annotated(at) == 9, "{said}");
     assert_once(&provider, 9, "limit");
 }
+
+#[test]
+fn answers_of_batches_are_checked_in_further_batches() {
+    let directory = input(6);
+    let provider = Provider::start(script());
+    let (output, said) = run(directory.path(), &provider, "openai", &["--check", "--json"]);
+    assert!(output.status.success(), "{said}");
+    let account: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<&Value> = account["strategies"].as_array().unwrap().iter().map(|one| &one["strategy"]).collect();
+    assert_eq!(names, ["standard@2", "standard@2+check"]);
+    // Two batches of four and two first answers, then as many of checked ones.
+    assert_eq!((&account["requests"]["done"], provider.count(Step::Create)), (&json!(12), 4));
+}

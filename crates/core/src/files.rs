@@ -191,6 +191,31 @@ pub fn write_directory_atomic<T, E: From<FileError>>(
     Ok(value)
 }
 
+/// Deletes what processes that were killed while they wrote have left in `directory`, if there is one. No other process
+/// may be writing there.
+///
+/// # Errors
+/// If the directory cannot be read, or something in it cannot be deleted.
+pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1)) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts `new` in the place of `target` and deletes what was there.
 fn install(new: TempDir, target: &Path) -> io::Result<()> {
     if fs::symlink_metadata(target).is_err() {
@@ -233,10 +258,13 @@ fn exchange(_: &Path, _: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
+/// How the names of temporary neighbours begin and end.
+const TEMPORARY: (&str, &str) = (".apprentice-", ".tmp");
+
 /// Makes hidden neighbours with the permissions that the system's mask leaves of `mode`: an output is for others too.
 fn neighbour(mode: u32) -> Builder<'static, 'static> {
     let mut builder = Builder::new();
-    builder.prefix(".apprentice-").suffix(".tmp");
+    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     #[cfg(not(unix))]

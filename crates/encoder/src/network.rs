@@ -220,6 +220,26 @@ impl Network {
         }))
     }
 
+    /// AdamW's first and second moments and how many updates they are of; none before the first gradient.
+    #[must_use]
+    pub fn moments(&self) -> Option<([&[f32]; 2], u32)> {
+        self.training.as_ref().map(|training| training.moments.parts())
+    }
+
+    /// Puts back what was copied from [`Self::moments`]; gradients start from zero.
+    ///
+    /// # Errors
+    /// [`EncoderError::LayoutMismatch`] if they are of another model.
+    pub fn set_moments(&mut self, moments: [Vec<f32>; 2], updates: u32) -> Result<(), EncoderError> {
+        let layout = self.parameters.layout();
+        if let Some(other) = moments.iter().find(|moment| moment.len() != layout.len()) {
+            return Err(EncoderError::LayoutMismatch { found: other.len(), expected: layout.len() });
+        }
+        let gradients = Parameters::zeros(Arc::clone(layout));
+        self.training = Some(Training { gradients, moments: Moments::from_parts(moments, updates) });
+        Ok(())
+    }
+
     /// One optimiser step from the accumulated gradients, which are zeroed; returns their global norm before clipping.
     /// If that is not finite the parameters stay as they were. Without gradients nothing happens and the norm is 0.
     pub fn update(&mut self, adam: &AdamW, rate: f32) -> f64 {

@@ -80,6 +80,16 @@ impl Moments {
         Self { first: vec![0.0; len], second: vec![0.0; len], steps: 0 }
     }
 
+    /// First and second moments, and the steps made.
+    pub(crate) fn parts(&self) -> ([&[f32]; 2], u32) {
+        ([&self.first, &self.second], self.steps)
+    }
+
+    /// From what [`Self::parts`] gave.
+    pub(crate) fn from_parts([first, second]: [Vec<f32>; 2], steps: u32) -> Self {
+        Self { first, second, steps }
+    }
+
     /// One step from `gradients`, which are zeroed; returns their global norm before clipping. If that is not finite,
     /// nothing else changes.
     pub(crate) fn step(

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use apprentice_core::{MetricsError, RegimenError};
+use apprentice_core::{FileError, MetricsError, RegimenError};
 use apprentice_encoder::EncoderError;
 use thiserror::Error;
+
+use crate::RefusedCheckpoint;
 
 /// An error of this crate.
 #[derive(Debug, Error)]
@@ -116,6 +118,20 @@ pub enum StudentError {
         /// What is wrong with it, and what was expected.
         problem: String,
     },
+    /// An output could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no checkpoint to go on from.
+    #[error(
+        "{}: {}; start anew with --overwrite", path.display(),
+        if refused.is_empty() { "no checkpoint".to_owned() } else { listed(refused) }
+    )]
+    NoCheckpoint {
+        /// Where they should be.
+        path: PathBuf,
+        /// Those that cannot be used.
+        refused: Vec<RefusedCheckpoint>,
+    },
     /// The model computes no numbers: its weights are broken.
     #[error("the model's logits are not finite: its weights are broken")]
     NotFinite,
@@ -134,4 +150,9 @@ pub enum StudentError {
         /// The learning rate at that step.
         rate: f64,
     },
+}
+
+fn listed(refused: &[RefusedCheckpoint]) -> String {
+    let each: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    format!("no checkpoint can be used ({})", each.join("; "))
 }

@@ -5,6 +5,7 @@
 //! `apprentice-encoder`) → the best well-formed tag sequence ([`labels`]) → entities.
 
 mod card;
+mod checkpoint;
 mod data;
 mod directory;
 mod error;
@@ -15,6 +16,7 @@ pub mod tokenize;
 mod trainer;
 
 pub use card::ModelCard;
+pub use checkpoint::{Checkpoints, RefusedCheckpoint, Restored};
 pub use data::{TrainingData, TrainingPool};
 pub use error::StudentError;
 pub use settings::{PoolSettings, TrainSettings};

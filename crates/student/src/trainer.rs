@@ -2,7 +2,7 @@
 
 mod plan;
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range, sync::OnceLock};
 
 use apprentice_core::{Draws, Entity, Epoch, EpochOutline, Plan, Rates, Scores, metrics};
 use apprentice_encoder::{AdamW, PackedBatch, Targets};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use plan::{MemoryEstimate, PlannedEpoch, RunPlan};
 
 use crate::{
-    Student, StudentError, TrainSettings, TrainingData,
+    Student, StudentError, TrainSettings, TrainingData, checkpoint,
     data::{self, Example, examples},
     tokenize::Window,
 };
@@ -38,7 +38,7 @@ pub struct StepReport {
 }
 
 /// One epoch.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// Counted from 1.
     pub epoch: usize,
@@ -53,7 +53,7 @@ pub struct EpochReport {
 }
 
 /// What an epoch takes from one pool.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Drawn {
     /// The pool's name.
     pub pool: String,
@@ -99,6 +99,25 @@ struct Cursor {
     loss: f64,
 }
 
+/// What a checkpoint holds beside the numbers.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct State {
+    cursor: Cursor,
+    /// Updates that the moments are of.
+    updates: Option<u32>,
+    reports: Vec<EpochReport>,
+    /// The epoch of the best weights so far, and their score.
+    best: Option<(usize, f64)>,
+}
+
+/// The names of a checkpoint's numbers.
+mod numbers {
+    pub const WEIGHTS: &str = "weights";
+    pub const MOMENTS: [&str; 2] = ["first_moments", "second_moments"];
+    pub const BEST: &str = "best";
+    pub const GOOD: &str = "good";
+}
+
 /// Trains a student, one optimiser step per item.
 pub struct Trainer {
     student: Student,
@@ -118,6 +137,8 @@ pub struct Trainer {
     /// Weights of the start of the last epoch whose first loss was finite.
     good: Vec<f32>,
     diverged: bool,
+    /// Once it is asked for.
+    fingerprint: OnceLock<String>,
 }
 
 struct Dev {
@@ -171,6 +192,7 @@ impl Trainer {
             best: None,
             good: Vec::new(),
             diverged: false,
+            fingerprint: OnceLock::new(),
             student,
             settings: settings.clone(),
         })
@@ -204,6 +226,88 @@ impl Trainer {
                 break;
             }
         }
+        Ok(())
+    }
+
+    /// Optimiser steps made so far.
+    #[must_use]
+    pub const fn steps_made(&self) -> usize {
+        self.cursor.step
+    }
+
+    /// A hash of all that decides about the run: settings, examples, dev set, model and labels.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| self.hash())
+    }
+
+    fn hash(&self) -> String {
+        let mut hashed = Vec::new();
+        let mut put = |part: &dyn std::fmt::Debug| hashed.extend_from_slice(format!("{part:?}\n").as_bytes());
+        put(&self.settings);
+        put(self.student.config());
+        put(&self.student.labels.names().collect::<Vec<_>>());
+        for example in self.pools.iter().flatten() {
+            put(&(&example.windows, &example.classes, example.weight.to_bits()));
+        }
+        put(&self.plan.pools.all().map(|pool| (&pool.name, pool.tokens.len())).collect::<Vec<_>>());
+        if let Some(dev) = &self.dev {
+            put(&(&dev.windows, &dev.gold));
+        }
+        checkpoint::sum(&hashed)
+    }
+
+    /// What a checkpoint is made of.
+    pub(crate) fn state(&self) -> (State, Vec<(&'static str, &[f32])>) {
+        let network = &self.student.network;
+        let moments = network.moments();
+        let mut values = vec![(numbers::WEIGHTS, network.parameters().values())];
+        values.extend(moments.iter().flat_map(|(moments, _)| numbers::MOMENTS.into_iter().zip(*moments)));
+        values.extend(self.best.iter().map(|best| (numbers::BEST, &best.parameters[..])));
+        values.extend((!self.good.is_empty()).then_some((numbers::GOOD, &self.good[..])));
+        let state = State {
+            cursor: self.cursor,
+            updates: moments.map(|(_, updates)| updates),
+            reports: self.reports.clone(),
+            best: self.best.as_ref().map(|best| (best.epoch, best.score)),
+        };
+        (state, values)
+    }
+
+    /// Puts a fresh trainer where another of the same fingerprint stood; says what is wrong with the numbers, if they are
+    /// not those of the state.
+    pub(crate) fn restore(&mut self, state: State, mut values: HashMap<String, Vec<f32>>) -> Result<(), String> {
+        let length = self.student.network.parameters().values().len();
+        let mut take = |name: &str| match values.remove(name) {
+            Some(values) if values.len() == length => Ok(values),
+            Some(values) => Err(format!("{} numbers of `{name}`, expected {length}", values.len())),
+            None => Err(format!("no numbers of `{name}`")),
+        };
+        let weights = take(numbers::WEIGHTS)?;
+        let moments = match state.updates {
+            Some(updates) => Some(([take(numbers::MOMENTS[0])?, take(numbers::MOMENTS[1])?], updates)),
+            None => None,
+        };
+        let best = match state.best {
+            Some((epoch, score)) => Some(Best { epoch, score, parameters: take(numbers::BEST)? }),
+            None => None,
+        };
+        let good = take(numbers::GOOD).unwrap_or_default();
+        let mut draws = self.plan.draws().map_err(|error| error.to_string())?;
+        if let Some(before) = state.cursor.epoch.checked_sub(1) {
+            draws.nth(before);
+        }
+        let epoch = if state.cursor.batch > 0 { draws.next() } else { None };
+        if epoch.as_ref().map_or(0, |epoch| epoch.batches.len()) < state.cursor.batch {
+            return Err(format!("it stands at batch {} of an epoch that has fewer", state.cursor.batch));
+        }
+        let network = &mut self.student.network;
+        network.set_parameters(&weights).map_err(|error| error.to_string())?;
+        if let Some((moments, updates)) = moments {
+            network.set_moments(moments, updates).map_err(|error| error.to_string())?;
+        }
+        (self.draws, self.epoch, self.cursor) = (draws, epoch, state.cursor);
+        (self.reports, self.best, self.good) = (state.reports, best, good);
         Ok(())
     }
 

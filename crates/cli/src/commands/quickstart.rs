@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use apprentice_core::{Regimen, Schedule, Scores, Sentence, corpus::conll, files, metrics};
 use apprentice_encoder::NetworkOptions;
-use apprentice_student::{TrainSettings, TrainingData, TrainingPool};
+use apprentice_student::{TrainSettings, Trainer, TrainingData, TrainingPool};
 use apprentice_teacher::{Annotation, Report, Strategy, Unused, Version, annotate, default_labels};
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
@@ -139,7 +139,8 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     for regimen in Regimen::DEFAULTS {
         let settings = TrainSettings { regimen, ..training.clone() };
         let student = train::student(&encoder, types.clone(), settings.seed, &options, || annotated.clone())?;
-        let mut run = train::train(student, data, &settings, progress)?;
+        let trainer = Trainer::new(student, data, &settings)?;
+        let mut run = train::train(trainer, &settings, 0, progress, |_, _| Ok(()))?;
         if let Some(why) = &run.outcome.stopped {
             bail!("regimen {regimen}: {why}; nothing was written");
         }

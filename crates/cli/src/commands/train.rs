@@ -1,8 +1,10 @@
 //! `train`: one student under one regimen, in a run directory.
 //!
-//! The run directory holds `settings.toml`, `metrics.jsonl` (a line per step), `result.json` and the model directory
-//! `model`.
+//! The run directory holds `settings.toml`, `metrics.jsonl` (a line per step), `result.json`, what the student predicts on
+//! dev and test, and the model directory `model`. It is there when the run is finished; until then, `RUN.unfinished` holds
+//! what `--resume` goes on from.
 
+mod directory;
 mod flags;
 mod plan;
 
@@ -14,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use apprentice_core::{Corpus, Scores, Sentence, files};
+use apprentice_core::{Corpus, Provenance, Scores, Sentence, metrics};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{
     EpochReport, ModelCard, StepReport, Student, StudentError, TrainSettings, Trained, Trainer, TrainingData,
@@ -38,6 +40,8 @@ pub struct Args {
     /// Show what each epoch will draw, the learning rate, steps, tokens, memory and time, and do not train.
     #[arg(long)]
     plan: bool,
+    #[command(flatten)]
+    checkpoints: directory::CheckpointFlags,
     /// Replace a run directory that exists.
     #[arg(long)]
     overwrite: bool,
@@ -87,18 +91,21 @@ pub struct Outcome {
     pub stopped: Option<String>,
 }
 
-/// A run that is over, its steps and student included.
+/// A run that is over.
 pub struct Finished {
     pub outcome: Outcome,
-    pub steps: Vec<StepReport>,
     pub student: Student,
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let mut defaults = toml::Table::new();
+    args.checkpoints.check()?;
     if args.plan {
         // Nothing is written.
         defaults.insert("output".to_owned(), "run".into());
+    }
+    if args.checkpoints.resume {
+        defaults = directory::settings_of(args.flags.output.as_deref().context("--resume: which run? pass -o RUN")?)?;
     }
     let settings: Settings = settings::resolve(&defaults, args.config.as_deref(), &args.flags)?;
     if !args.plan {
@@ -128,13 +135,32 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     if args.plan {
         return plan::show(Trainer::new(student, data, &settings.training)?, &settings.training, args.json);
     }
-    let mut finished = train(student, data, &settings.training, progress)?;
-    let outcome = &mut finished.outcome;
-    if let (Some(test), None) = (&test, &outcome.stopped) {
-        outcome.test = Some(finished.student.evaluate(&test.sentences, settings.training.max_length)?);
+    let mut trainer = Trainer::new(student, data, &settings.training)?;
+    let mut run = if args.checkpoints.resume {
+        directory::Run::resume(&settings, &args.checkpoints, &mut trainer, progress)?
+    } else {
+        directory::Run::start(&settings, &args.checkpoints, args.overwrite, &trainer)?
+    };
+    let tokens = run.tokens_before;
+    let mut finished =
+        train(trainer, &settings.training, tokens, progress, |trainer, report| run.record(trainer, report))?;
+    let mut predictions = Vec::new();
+    let test = test.as_ref().map(|corpus| corpus.sentences.as_slice());
+    for (name, gold) in [("dev", dev), ("test", test)] {
+        let (Some(gold), None) = (gold, &finished.outcome.stopped) else { continue };
+        let predicted = finished.student.predict(gold, settings.training.max_length)?;
+        if name == "test" {
+            let gold: Vec<_> = gold.iter().map(Sentence::entities).collect();
+            finished.outcome.test = Some(metrics::entities(&gold, &predicted)?);
+        }
+        let tagged = gold
+            .iter()
+            .zip(predicted)
+            .map(|(sentence, entities)| sentence.clone().with_entities(entities, Provenance::Predicted));
+        predictions.push((name, tagged.collect::<Result<Vec<_>, _>>()?));
     }
     let sizes = (original.len(), pools.iter().map(|pool| pool.sentences.len()).sum());
-    save(&finished, &settings, sizes, args.overwrite)?;
+    run.finish(&finished, sizes, &predictions, args.overwrite)?;
     let outcome = &finished.outcome;
     if let Some(why) = &outcome.stopped {
         bail!("{why}; the last good weights are in {}", settings.output.join("model").display());
@@ -178,28 +204,30 @@ pub fn student(
     })
 }
 
-/// Runs the training loop to its end, or to where it diverges: then [`Outcome::stopped`] says why.
+/// Runs the training loop to its end, or to where it diverges: then [`Outcome::stopped`] says why. `record` sees every
+/// step; `tokens` counts those of an earlier process.
 pub fn train(
-    student: Student,
-    data: TrainingData<'_>,
+    mut trainer: Trainer,
     settings: &TrainSettings,
+    tokens: usize,
     progress: Progress,
+    mut record: impl FnMut(&Trainer, &StepReport) -> Result<()>,
 ) -> Result<Finished> {
-    let mut trainer = Trainer::new(student, data, settings)?;
     let bar = progress.bar(trainer.total_steps(), &settings.regimen.to_string());
-    let mut steps: Vec<StepReport> = Vec::new();
-    let (mut stopped, mut seconds) = (None, 0.0);
+    let (mut stopped, mut seconds, mut timed, mut all) = (None, 0.0, 0, tokens);
     let scored = |report: &StepReport| report.epoch_end.as_ref().is_some_and(|end| end.dev.is_some());
     let mut clock = Instant::now();
-    for report in &mut trainer {
+    while let Some(report) = trainer.next() {
         match report {
             Ok(report) => {
                 // Steps with the scoring of dev in them, which is no training, are left out of the speed.
                 if !scored(&report) {
                     seconds += clock.elapsed().as_secs_f64();
+                    timed += report.tokens;
                 }
+                all += report.tokens;
                 progress.step(&bar, &report);
-                steps.push(report);
+                record(&trainer, &report)?;
                 clock = Instant::now();
             }
             Err(error @ StudentError::Diverged { .. }) => stopped = Some(error.to_string()),
@@ -208,8 +236,6 @@ pub fn train(
     }
     bar.finish_and_clear();
     let Trained { student, epochs, best_epoch, steps: made } = trainer.finish()?;
-    let timed: usize = steps.iter().filter(|s| !scored(s)).map(|s| s.tokens).sum();
-    let all: usize = steps.iter().map(|s| s.tokens).sum();
     let tokens_per_second = if seconds > 0.0 { timed as f64 / seconds } else { 0.0 };
     let outcome = Outcome {
         regimen: settings.regimen.to_string(),
@@ -222,7 +248,7 @@ pub fn train(
         tokens_per_second,
         stopped,
     };
-    Ok(Finished { outcome, steps, student })
+    Ok(Finished { outcome, student })
 }
 
 /// The model card of a finished run.
@@ -247,19 +273,4 @@ pub fn card(
         warning: outcome.stopped.as_deref(),
     };
     Ok(card.render()?)
-}
-
-/// Writes the run directory in one step.
-fn save(finished: &Finished, settings: &Settings, sizes: (usize, usize), overwrite: bool) -> Result<()> {
-    let Finished { outcome, steps, student } = finished;
-    let metrics = steps.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?.join("\n") + "\n";
-    let card = card(outcome, &settings.encoder, &settings.training, sizes)?;
-    files::write_directory_atomic(&settings.output, overwrite, |directory| {
-        output::write_part(directory, "settings.toml", toml::to_string_pretty(settings)?)?;
-        output::write_part(directory, "metrics.jsonl", &metrics)?;
-        output::write_part(directory, "result.json", serde_json::to_vec_pretty(outcome)?)?;
-        let model = directory.join("model");
-        std::fs::create_dir(&model).with_context(|| format!("cannot make {}", model.display()))?;
-        anyhow::Ok(student.save(&model, &card)?)
-    })
 }

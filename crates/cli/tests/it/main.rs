@@ -8,6 +8,7 @@ mod data;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/provider.rs"]
 mod provider;
+mod resume;
 mod score;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/server.rs"]
@@ -116,7 +117,8 @@ fn the_whole_line_from_completions_to_tagged_text() {
     let result: serde_json::Value = serde_json::from_str(&succeeds(at, &arguments)).unwrap();
     // 400 distilled, then 160 original sentences in batches of 32.
     assert_eq!(result["steps"], 13 + 5);
-    let files = ["metrics.jsonl", "model", "result.json", "settings.toml"];
+    let files =
+        ["metrics.jsonl", "model", "predictions.dev.conll", "predictions.test.conll", "result.json", "settings.toml"];
     let mut found: Vec<_> =
         std::fs::read_dir(at.join("run")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     found.sort();

@@ -32,7 +32,7 @@ pub struct Flags {
     labels: Vec<String>,
     /// The run directory to write.
     #[arg(short, long)]
-    output: Option<PathBuf>,
+    pub output: Option<PathBuf>,
     #[command(flatten)]
     training: TrainingFlags,
 }

@@ -1,0 +1,239 @@
+//! The run directory, and the unfinished one beside it that a run goes on from.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use apprentice_core::{Sentence, corpus::conll, files};
+use apprentice_student::{Checkpoints, StepReport, Trainer};
+use clap::Args;
+use serde::Deserialize;
+
+use super::{Finished, Settings, card};
+use crate::{output, progress::Progress};
+
+const SETTINGS: &str = "settings.toml";
+const METRICS: &str = "metrics.jsonl";
+const RESULT: &str = "result.json";
+
+/// When a run saves where it stands.
+#[derive(Args)]
+#[command(next_help_heading = "Checkpoints")]
+pub struct CheckpointFlags {
+    /// Go on with the unfinished run of -o, from its newest checkpoint, with the settings it was started with
+    #[arg(long, conflicts_with_all = ["overwrite", "plan", "config"])]
+    pub resume: bool,
+    /// The minutes between checkpoints; one is always made at the start
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
+    checkpoint_minutes: f64,
+    /// Make a checkpoint after every so many steps as well
+    #[arg(long, value_name = "STEPS")]
+    checkpoint_steps: Option<usize>,
+    /// How many checkpoints stay; should the newest be damaged, the one before is used
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    keep: usize,
+}
+
+impl CheckpointFlags {
+    pub fn check(&self) -> Result<()> {
+        let minutes = self.checkpoint_minutes;
+        if Duration::try_from_secs_f64(minutes * 60.0).is_err() {
+            bail!("--checkpoint-minutes {minutes}: expected a number of minutes");
+        }
+        match (self.checkpoint_steps, self.keep) {
+            (Some(0), _) => bail!("--checkpoint-steps 0: expected at least 1"),
+            (_, 0) => bail!("--keep 0: expected at least 1"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where a run lies until it is finished.
+pub fn unfinished(output: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.unfinished", output.display()))
+}
+
+/// The settings of the unfinished run that is to be resumed.
+pub fn settings_of(output: &Path) -> Result<toml::Table> {
+    let path = unfinished(output).join(SETTINGS);
+    if !path.exists() {
+        let finished = output.join(RESULT).exists();
+        let what =
+            if finished { "this run is finished" } else { "there is no unfinished run: start it without --resume" };
+        bail!("--resume: {}: {what}", output.display());
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.parse().with_context(|| format!("{}: not TOML", path.display()))
+}
+
+/// A run under way.
+pub struct Run<'a> {
+    settings: &'a Settings,
+    flags: &'a CheckpointFlags,
+    directory: PathBuf,
+    checkpoints: Checkpoints,
+    /// Locked, so that no other process goes on with the same run.
+    metrics: File,
+    /// Sub-words of the steps before this process.
+    pub tokens_before: usize,
+    saved: Instant,
+}
+
+impl<'a> Run<'a> {
+    /// A new run, with its first checkpoint: a disk that is full or cannot be written to is noticed before anything is
+    /// computed.
+    pub fn start(
+        settings: &'a Settings,
+        flags: &'a CheckpointFlags,
+        overwrite: bool,
+        trainer: &Trainer,
+    ) -> Result<Self> {
+        let directory = unfinished(&settings.output);
+        if directory.exists() {
+            if !overwrite {
+                bail!(
+                    "{}: a run was begun here and not finished: --resume goes on with it, --overwrite begins anew",
+                    directory.display()
+                );
+            }
+            if !directory.join(SETTINGS).exists() && fs::read_dir(&directory).is_ok_and(|mut all| all.next().is_some())
+            {
+                bail!("{}: not an unfinished run: it is not overwritten, choose another output", directory.display());
+            }
+            // Nobody else may be at work in it.
+            drop(File::open(directory.join(METRICS)).map(|file| locked(file, &directory)).ok().transpose()?);
+            fs::remove_dir_all(&directory).with_context(|| format!("cannot delete {}", directory.display()))?;
+        }
+        fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let path = directory.join(METRICS);
+        let file = File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        output::write_file(&directory.join(SETTINGS), true, toml::to_string_pretty(settings)?.as_bytes())?;
+        let run = Self::new(settings, flags, locked(file, &directory)?, 0);
+        run.save(trainer)?;
+        Ok(run)
+    }
+
+    /// The unfinished run, with the trainer where its newest checkpoint stands that can be used.
+    pub fn resume(
+        settings: &'a Settings,
+        flags: &'a CheckpointFlags,
+        trainer: &mut Trainer,
+        progress: Progress,
+    ) -> Result<Self> {
+        let directory = unfinished(&settings.output);
+        let path = directory.join(METRICS);
+        let open = || File::options().read(true).append(true).create(true).open(&path);
+        let file = locked(open().with_context(|| format!("cannot write {}", path.display()))?, &directory)?;
+        files::remove_unfinished(&directory).with_context(|| format!("cannot clear {}", directory.display()))?;
+        let mut run = Self::new(settings, flags, file, 0);
+        let restored = run.checkpoints.restore(trainer)?;
+        for refused in &restored.refused {
+            progress.note(format_args!("checkpoint not used: {refused}"));
+        }
+        run.tokens_before = run.cut_metrics(restored.step, &path)?;
+        progress.note(format_args!("resumed at step {} of {}", restored.step, trainer.total_steps()));
+        Ok(run)
+    }
+
+    fn new(settings: &'a Settings, flags: &'a CheckpointFlags, metrics: File, tokens_before: usize) -> Self {
+        let directory = unfinished(&settings.output);
+        let checkpoints = Checkpoints::new(directory.join("checkpoints"), flags.keep);
+        #[expect(clippy::disallowed_methods, reason = "when a checkpoint is made changes nothing about the run")]
+        let saved = Instant::now();
+        Self { settings, flags, directory, checkpoints, metrics, tokens_before, saved }
+    }
+
+    /// Leaves out what was noted after the checkpoint: it will be noted again. Gives the sub-words of what is left.
+    fn cut_metrics(&mut self, steps: usize, path: &Path) -> Result<usize> {
+        #[derive(Deserialize)]
+        struct Step {
+            step: usize,
+            tokens: usize,
+        }
+        let cannot = || format!("cannot read {}", path.display());
+        let (mut end, mut tokens, mut last) = (0, 0, 0);
+        let mut lines = BufReader::new(File::open(path).with_context(cannot)?);
+        let mut line = String::new();
+        while last < steps && lines.read_line(&mut line).with_context(cannot)? > 0 {
+            let Ok(step) = serde_json::from_str::<Step>(&line) else { break };
+            (end, tokens, last) = (end + line.len() as u64, tokens + step.tokens, step.step);
+            line.clear();
+        }
+        if last != steps {
+            bail!(
+                "{}: ends with step {last}, but the checkpoint is of step {steps}: it was changed by somebody else; \
+                 --overwrite begins anew",
+                path.display()
+            );
+        }
+        self.metrics.set_len(end).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(tokens)
+    }
+
+    /// Notes a step, and makes a checkpoint when it is time.
+    pub fn record(&mut self, trainer: &Trainer, report: &StepReport) -> Result<()> {
+        let mut line = serde_json::to_vec(report)?;
+        line.push(b'\n');
+        self.metrics.write_all(&line).with_context(|| format!("cannot write {METRICS}"))?;
+        let by_steps = self.flags.checkpoint_steps.is_some_and(|every| report.step.is_multiple_of(every));
+        let by_time = self.saved.elapsed().as_secs_f64() >= self.flags.checkpoint_minutes * 60.0;
+        if (by_steps || by_time) && report.step < report.steps {
+            self.save(trainer)?;
+            #[expect(clippy::disallowed_methods, reason = "when a checkpoint is made changes nothing about the run")]
+            let now = Instant::now();
+            self.saved = now;
+        }
+        Ok(())
+    }
+
+    fn save(&self, trainer: &Trainer) -> Result<()> {
+        // A checkpoint stands for lines that are on disk.
+        self.metrics.sync_data().with_context(|| format!("cannot write {METRICS}"))?;
+        let advice =
+            || "the checkpoint cannot be written; make room or mend the disk, then --resume goes on".to_owned();
+        self.checkpoints.save(trainer).with_context(advice)?;
+        Ok(())
+    }
+
+    /// Puts the run directory in its place in one step, and deletes the unfinished one.
+    pub fn finish(
+        self,
+        finished: &Finished,
+        sizes: (usize, usize),
+        predictions: &[(&str, Vec<Sentence>)],
+        overwrite: bool,
+    ) -> Result<()> {
+        let Finished { outcome, student } = finished;
+        let card = card(outcome, &self.settings.encoder, &self.settings.training, sizes)?;
+        let metrics = self.directory.join(METRICS);
+        files::write_directory_atomic(&self.settings.output, overwrite, |directory| {
+            output::write_part(directory, SETTINGS, toml::to_string_pretty(self.settings)?)?;
+            fs::copy(&metrics, directory.join(METRICS))
+                .with_context(|| format!("cannot copy {}", metrics.display()))?;
+            output::write_part(directory, RESULT, serde_json::to_vec_pretty(outcome)?)?;
+            for (name, sentences) in predictions {
+                let mut columns = Vec::new();
+                conll::write(&mut columns, sentences)?;
+                output::write_part(directory, &format!("predictions.{name}.conll"), columns)?;
+            }
+            let model = directory.join("model");
+            fs::create_dir(&model).with_context(|| format!("cannot make {}", model.display()))?;
+            anyhow::Ok(student.save(&model, &card)?)
+        })?;
+        fs::remove_dir_all(&self.directory).with_context(|| format!("cannot delete {}", self.directory.display()))
+    }
+}
+
+/// The metrics' file, held against other processes.
+fn locked(file: File, directory: &Path) -> Result<File> {
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => bail!("{}: another process is at work on this run", directory.display()),
+        // Where there are no locks, nobody is kept out.
+        Err(fs::TryLockError::Error(_)) => Ok(file),
+    }
+}

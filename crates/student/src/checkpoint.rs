@@ -1,0 +1,193 @@
+//! Checkpoints: all that a run needs to go on, bit for bit, as if it had never stopped.
+//!
+//! A checkpoint is a directory `step-NNNNNNNN` of three files: `numbers.safetensors` (weights, moments, the best weights
+//! so far), `state.json` (where the run stands, and a fingerprint of what it runs on) and `SHA256SUMS` of both, as
+//! `sha256sum -c` reads it. It is filled under another name and gets its own when it is on disk, so what has the name is
+//! whole. What does not agree with its sums, or was made by a run on other data or settings, is refused by name, and the
+//! one before it is tried; if none is left, that is an error and never a fresh start.
+
+use std::{
+    collections::HashMap,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use apprentice_core::files;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use sha2::{Digest, Sha256};
+
+use crate::{StudentError, Trainer};
+
+const NUMBERS: &str = "numbers.safetensors";
+const STATE: &str = "state.json";
+const SUMS: &str = "SHA256SUMS";
+const PREFIX: &str = "step-";
+/// The layout of checkpoints that is written and read here.
+const FORMAT: u32 = 1;
+
+/// Where the checkpoints of a run lie, and how many of them stay.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    directory: PathBuf,
+    keep: usize,
+}
+
+/// What a run was restored from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The checkpoint.
+    pub path: PathBuf,
+    /// Optimiser steps made.
+    pub step: usize,
+    /// Newer ones that were not used.
+    pub refused: Vec<RefusedCheckpoint>,
+}
+
+/// A checkpoint that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedCheckpoint {
+    /// Which one.
+    pub path: PathBuf,
+    /// What was found and expected.
+    pub why: String,
+}
+
+impl fmt::Display for RefusedCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.why)
+    }
+}
+
+/// Everything but the numbers.
+#[derive(Serialize, Deserialize)]
+struct File<S> {
+    format: u32,
+    /// Of settings, data and model.
+    fingerprint: String,
+    state: S,
+}
+
+impl Checkpoints {
+    /// In this directory, which is made when it is needed; the newest `keep` stay, at least one.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>, keep: usize) -> Self {
+        Self { directory: directory.into(), keep: keep.max(1) }
+    }
+
+    /// Writes where the run stands, then deletes the oldest beyond those that stay.
+    ///
+    /// # Errors
+    /// If it cannot be written; the checkpoints from before are still there then.
+    pub fn save(&self, trainer: &Trainer) -> Result<PathBuf, StudentError> {
+        fs::create_dir_all(&self.directory).map_err(io_error(&self.directory))?;
+        let path = self.directory.join(format!("{PREFIX}{:08}", trainer.steps_made()));
+        files::write_directory_atomic(&path, true, |directory| write(directory, trainer))?;
+        let all = self.all()?;
+        for old in &all[..all.len().saturating_sub(self.keep)] {
+            fs::remove_dir_all(old).map_err(io_error(old))?;
+        }
+        Ok(path)
+    }
+
+    /// Puts `trainer`, which must be fresh, where the newest checkpoint stands that can be used. What a process that was
+    /// killed has left half-written is deleted.
+    ///
+    /// # Errors
+    /// [`StudentError::NoCheckpoint`] if there is none that can be used.
+    pub fn restore(&self, trainer: &mut Trainer) -> Result<Restored, StudentError> {
+        files::remove_unfinished(&self.directory).map_err(io_error(&self.directory))?;
+        let fingerprint = trainer.fingerprint().to_owned();
+        let mut refused = Vec::new();
+        for path in self.all()?.into_iter().rev() {
+            match read(&path, &fingerprint, trainer) {
+                Ok(()) => return Ok(Restored { path, step: trainer.steps_made(), refused }),
+                Err(why) => refused.push(RefusedCheckpoint { path, why }),
+            }
+        }
+        Err(StudentError::NoCheckpoint { path: self.directory.clone(), refused })
+    }
+
+    /// All that are there, the oldest first.
+    fn all(&self) -> Result<Vec<PathBuf>, StudentError> {
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries.collect::<io::Result<Vec<_>>>(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse::<u64>().ok();
+        let entries = entries.map_err(io_error(&self.directory))?.into_iter().map(|entry| entry.path());
+        let mut all: Vec<(u64, PathBuf)> = entries.filter_map(|path| Some((step(&path)?, path))).collect();
+        all.sort();
+        Ok(all.into_iter().map(|(_, path)| path).collect())
+    }
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StudentError {
+    let path = path.to_owned();
+    |source| StudentError::Io { path, source }
+}
+
+fn write(directory: &Path, trainer: &Trainer) -> Result<(), StudentError> {
+    let (state, numbers) = trainer.state();
+    let file = File { format: FORMAT, fingerprint: trainer.fingerprint().to_owned(), state };
+    let json = |source| StudentError::Json { path: directory.join(STATE), source };
+    let files = [(NUMBERS, encode(&numbers)), (STATE, serde_json::to_vec_pretty(&file).map_err(json)?)];
+    let sums: String = files.iter().map(|(name, content)| format!("{}  {name}\n", sum(content))).collect();
+    for (name, content) in files.into_iter().chain([(SUMS, sums.into_bytes())]) {
+        let path = directory.join(name);
+        fs::write(&path, content).map_err(io_error(&path))?;
+    }
+    Ok(())
+}
+
+/// Restores the trainer, or says why not; then it is as it was.
+fn read(directory: &Path, fingerprint: &str, trainer: &mut Trainer) -> Result<(), String> {
+    let content = |name: &str| fs::read(directory.join(name)).map_err(|error| format!("{name}: {error}"));
+    let sums = content(SUMS)?;
+    let sums = String::from_utf8_lossy(&sums);
+    let sums: HashMap<&str, &str> =
+        sums.lines().filter_map(|line| line.split_once("  ")).map(|(a, b)| (b, a)).collect();
+    let checked = |name: &str| {
+        let content = content(name)?;
+        let agrees = sums.get(name).is_some_and(|said| *said == sum(&content));
+        agrees.then_some(content).ok_or_else(|| format!("{name} does not agree with {SUMS}: one of them is damaged"))
+    };
+    let state = checked(STATE)?;
+    let wrong = |error: serde_json::Error| format!("{STATE}: {error}");
+    let outer: File<IgnoredAny> = serde_json::from_slice(&state).map_err(wrong)?;
+    if outer.format != FORMAT {
+        return Err(format!("{STATE}: format {}, expected {FORMAT}: it was made by another version", outer.format));
+    }
+    if outer.fingerprint != fingerprint {
+        return Err("it is of a run on other data, another model or other settings".to_owned());
+    }
+    let file: File<_> = serde_json::from_slice(&state).map_err(wrong)?;
+    trainer.restore(file.state, decode(&checked(NUMBERS)?)?)
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sum(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Numbers by name, as a safetensors file.
+fn encode(numbers: &[(&str, &[f32])]) -> Vec<u8> {
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let bytes: Vec<(&str, Vec<u8>)> = numbers.iter().map(|(name, values)| (*name, bytes(values))).collect();
+    let view = |bytes| TensorView::new(Dtype::F32, vec![Vec::len(bytes) / size_of::<f32>()], bytes);
+    let views = bytes.iter().map(|(name, bytes)| (name, view(bytes).expect(WHOLE)));
+    safetensors::serialize(views, None).expect(WHOLE)
+}
+
+/// Of what is written.
+const WHOLE: &str = "as many bytes as numbers: this is a bug";
+
+fn decode(file: &[u8]) -> Result<HashMap<String, Vec<f32>>, String> {
+    let tensors = SafeTensors::deserialize(file).map_err(|error| format!("{NUMBERS}: {error}"))?;
+    let values = |view: &TensorView<'_>| match view.dtype() {
+        Dtype::F32 => Ok(view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
+        other => Err(format!("{NUMBERS}: numbers of type {other:?}, expected F32")),
+    };
+    tensors.tensors().iter().map(|(name, view)| Ok((name.clone(), values(view)?))).collect()
+}

@@ -117,8 +117,11 @@ fn drawn(drawn: &Drawn) -> String {
 
 /// The first and the last of some learning rates.
 fn ends(rates: &[f64]) -> String {
-    let [first, last] = [rates.first(), rates.last()].map(|rate| rate.copied().unwrap_or(0.0));
-    format!("{first:.1e} to {last:.1e}")
+    let [first, last] = [rates.first(), rates.last()].map(|rate| match rate {
+        Some(rate) if *rate > 0.0 => format!("{rate:.1e}"),
+        _ => "0".to_owned(),
+    });
+    format!("{first} to {last}")
 }
 
 fn glyph(pool: usize) -> char {

@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 
 pub use self::{
     governor::Limits,
-    http::{Endpoint, EndpointError},
+    http::{Endpoint, EndpointError, is_secret_name},
     prices::{Price, Prices, PricesError},
     wire::{Form, Protocol},
 };

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
 
 mod annotate;
+mod canary;
 mod data;
+#[cfg(target_os = "linux")]
+mod faults;
 mod score;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/server.rs"]

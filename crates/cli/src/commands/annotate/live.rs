@@ -111,6 +111,9 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     if args.dry_run {
         return job.dry_run(&endpoint, &store_path, progress);
     }
+    // What could not be written in the end is not paid for.
+    let settings_path = beside(&settings.output, "settings.toml");
+    drop(files::AtomicFile::create(&settings_path, args.overwrite)?);
     let (store, found) = open_store(&store_path, progress)?;
     let client = Live::new(endpoint, job.client_settings(), store.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -135,11 +138,7 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     let contents = store.contents()?;
     let account =
         Account { requests: tally, sent: spent, cost, found, store: contents, unanswered, incomplete, report };
-    output::write_file(
-        &beside(&settings.output, "settings.toml"),
-        args.overwrite,
-        toml::to_string_pretty(settings)?.as_bytes(),
-    )?;
+    output::write_file(&settings_path, args.overwrite, toml::to_string_pretty(settings)?.as_bytes())?;
     finish(args, settings, &account, progress, || {
         print_report(&account.report)?;
         if account.unanswered + account.incomplete > 0 {

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
 
 mod annotate;
+#[path = "../../../teacher/tests/it/attack_texts.rs"]
+mod attack_texts;
+mod attacks;
 mod canary;
 mod data;
 #[cfg(target_os = "linux")]

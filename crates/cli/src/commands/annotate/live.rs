@@ -134,7 +134,13 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
         }
     }
     runtime.block_on(store.flush())?;
-    let (report, unanswered, incomplete) = job.write(&client, &to, progress)?;
+    let failures = tally.as_ref().map(|tally| &tally.failed).filter(|failed| !failed.is_empty());
+    let why = failures.map(|failed| format!(" ({failed})")).unwrap_or_default();
+    let written = job.write(&client, &to, progress);
+    let (report, unanswered, incomplete) = match failures {
+        Some(failed) => written.with_context(|| format!("{} requests failed{why}", failed.count))?,
+        None => written?,
+    };
     let contents = store.contents()?;
     let account =
         Account { requests: tally, sent: spent, cost, found, store: contents, unanswered, incomplete, report };
@@ -151,8 +157,6 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     })?;
     let failed = account.unanswered + account.incomplete + account.report.failures.len();
     if failed > 0 && !args.skip_failed {
-        let first = account.requests.as_ref().map(|tally| &tally.failed).filter(|failed| !failed.is_empty());
-        let why = first.map(|failed| format!(" ({failed})")).unwrap_or_default();
         bail!(
             "{failed} of {} sentences could not be annotated as asked{why}; the others are written; --skip-failed makes that no error",
             job.count

@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use apprentice_core::files;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, types::Value};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -274,6 +275,8 @@ impl Store {
         };
         let interrupted = settle(&connection, reread).map_err(|error| open(error.to_string()))?;
         let reader = reader(path).map_err(|error| open(error.to_string()))?;
+        // SQLite does this too, and goes on where it fails.
+        files::sync_name(path).map_err(|error| open(error.to_string()))?;
         let writer = Writer::start(connection, path).map_err(|error| open(error.to_string()))?;
         let store = Self { path: path.to_owned(), reader: Mutex::new(reader), writer, _lock: lock };
         Ok(OpenedStore { store, recovery, interrupted })

@@ -235,6 +235,18 @@ fn a_wrong_key_is_one_line_and_stays_secret() {
 }
 
 #[test]
+fn numbers_that_make_no_job_are_refused() {
+    let server = Server::start(model);
+    let directory = tempfile::tempdir().unwrap();
+    input(&directory, 1);
+    for flag in ["--timeout=0", "--timeout=-1", "--timeout=nan", "--timeout=1e300", "--attempts=0", "--max-cost=0"] {
+        let error = said(&run(directory.path(), &server, &[flag]));
+        assert!(error.starts_with(&format!("error: {} ", flag.split_once('=').unwrap().0)), "{error}");
+    }
+    assert_eq!(server.count(), 0);
+}
+
+#[test]
 fn a_dry_run_sends_nothing_and_samples_vote() {
     // Two of three answers say that Ann is a person.
     let server = Server::start(|asked| {

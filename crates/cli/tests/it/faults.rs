@@ -54,7 +54,10 @@ impl Disk {
 
     /// Puts the faults under a command.
     fn under(&self, library: &Path, folder: &Path, faults: &[(&str, String)], command: &mut Command) -> Output {
-        command.env("LD_PRELOAD", library).env("FAULT_FOLDER", folder).env("FAULT_REPORT", &self.report);
+        command
+            .env("LD_PRELOAD", library)
+            .env("FAULT_FOLDER", folder.canonicalize().unwrap())
+            .env("FAULT_REPORT", &self.report);
         command.envs(faults.iter().map(|(name, value)| (name, value))).output().unwrap()
     }
 
@@ -91,8 +94,8 @@ fn kept(at: &Path) -> HashSet<String> {
     stored(copy.path())
 }
 
-/// Where a single fault loses nothing, because SQLite goes on and the next commit is whole: a directory whose entry is not
-/// synced once, and the log that is taken away at the end.
+/// Where a fault loses nothing: SQLite goes on where the directory's entry is not synced, which the store then does itself;
+/// and at the end the log is taken away.
 fn is_harmless(call: &str, asked: usize) -> bool {
     let path = Path::new(call.splitn(3, ' ').nth(2).unwrap());
     path.is_dir() || asked == SENTENCES

@@ -524,8 +524,7 @@ fn connect(path: &Path) -> Result<Connection, Unsound> {
     let get = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let tables = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?;
     if tables == 0 && get("application_id")? == 0 {
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
+        keep_log(&connection)?;
         let numbers = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};");
         connection.execute_batch(&format!("BEGIN; {numbers} {SCHEMA} COMMIT;"))?;
         return Ok(connection);
@@ -541,8 +540,7 @@ fn connect(path: &Path) -> Result<Connection, Unsound> {
     if version != VERSION {
         return Err(Unsound::Damaged(format!("its format is {version:#x}, expected {VERSION:#x}")));
     }
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
+    keep_log(&connection)?;
     let sound = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0))?;
     if sound != "ok" {
         return Err(Unsound::Damaged(sound.replace('\n', " ")));
@@ -558,6 +556,20 @@ fn connect(path: &Path) -> Result<Connection, Unsound> {
     drop(rows);
     drop(statement);
     Ok(connection)
+}
+
+/// Has the file written by way of a log that is synced at every commit.
+fn keep_log(connection: &Connection) -> Result<(), Unsound> {
+    // The change is committed behind the answer of the pragma: what fails there is seen only by who asks for more rows.
+    let mut statement = connection.prepare("PRAGMA journal_mode = wal")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let mode: String = row.get(0)?;
+        if mode != "wal" {
+            return Err(Unsound::Failed(format!("it cannot be written: its journal mode stays {mode}, expected wal")));
+        }
+    }
+    Ok(connection.pragma_update(None, "synchronous", "full")?)
 }
 
 /// Checks what in the header of a file is the same in every store: SQLite takes some damage there for a file that may only

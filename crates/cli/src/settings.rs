@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
@@ -20,13 +20,20 @@ pub fn resolve<T: DeserializeOwned>(
     let mut table = Table::try_from(defaults)?;
     if let Some(path) = config {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        overlay(&mut table, text.parse().with_context(|| format!("{}: not TOML", path.display()))?);
+        overlay(&mut table, text.parse().map_err(|error| not_toml(path, &text, &error))?);
     }
     overlay(&mut table, Table::try_from(flags)?);
     table.try_into().with_context(|| match config {
         Some(path) => format!("settings of {} with the flags", path.display()),
         None => "settings (see --help for the flag, or give it in --config FILE.toml)".to_owned(),
     })
+}
+
+/// What is wrong with a file of settings, without the line itself: a key may stand there by mistake.
+fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    anyhow!("{}, line {line}: not TOML: {}", path.display(), error.message().replace('\n', ", "))
 }
 
 /// Puts the values of `over` into `table`, table by table.

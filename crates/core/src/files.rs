@@ -296,6 +296,14 @@ fn sync_tree(directory: &Path) -> io::Result<()> {
     sync_directory(directory)
 }
 
+/// Makes the name of a file durable that was written by other means.
+///
+/// # Errors
+/// The system's.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    sync_directory(parent(path))
+}
+
 /// Makes names durable, where directories can be opened as files.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }

@@ -8,7 +8,8 @@
 
 use std::{
     collections::HashMap,
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -133,10 +134,11 @@ fn write(directory: &Path, trainer: &Trainer) -> Result<(), StudentError> {
     let file = File { format: FORMAT, fingerprint: trainer.fingerprint().to_owned(), state };
     let json = |source| StudentError::Json { path: directory.join(STATE), source };
     let files = [(NUMBERS, encode(&numbers)), (STATE, serde_json::to_vec_pretty(&file).map_err(json)?)];
-    let sums: String = files.iter().map(|(name, content)| format!("{}  {name}\n", sum(content))).collect();
-    for (name, content) in files.into_iter().chain([(SUMS, sums.into_bytes())]) {
+    let sums: Vec<String> = files.iter().map(|(name, content)| format!("{}  {name}\n", sum(content))).collect();
+    for (name, content) in files.into_iter().chain([(SUMS, sums.concat().into_bytes())]) {
         let path = directory.join(name);
-        fs::write(&path, content).map_err(io_error(&path))?;
+        let write = |content: &[u8]| fs::File::create(&path)?.write_all(content);
+        write(&content).map_err(io_error(&path))?;
     }
     Ok(())
 }
@@ -168,7 +170,8 @@ fn read(directory: &Path, fingerprint: &str, trainer: &mut Trainer) -> Result<()
 
 /// SHA-256 in hexadecimal.
 pub(crate) fn sum(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('?'));
+    Sha256::digest(content).iter().flat_map(digits).collect()
 }
 
 /// Numbers by name, as a safetensors file.

@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use apprentice_core::files;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, types::Value};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -296,6 +297,8 @@ impl Store {
         };
         let interrupted = settle(&connection, reread).map_err(|error| open(error.to_string()))?;
         let reader = reader(path).map_err(|error| open(error.to_string()))?;
+        // SQLite does this too, and goes on where it fails.
+        files::sync_name(path).map_err(|error| open(error.to_string()))?;
         let writer = Writer::start(connection, path).map_err(|error| open(error.to_string()))?;
         let store = Self { path: path.to_owned(), reader: Mutex::new(reader), writer, _lock: lock };
         Ok(OpenedStore { store, recovery, interrupted })
@@ -560,8 +563,7 @@ fn connect(path: &Path) -> Result<Connection, Unsound> {
     let get = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let tables = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?;
     if tables == 0 && get("application_id")? == 0 {
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
+        keep_log(&connection)?;
         let numbers = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};");
         connection.execute_batch(&format!("BEGIN; {numbers} {SCHEMA} {} COMMIT;", batches::TABLE))?;
         return Ok(connection);
@@ -577,8 +579,7 @@ fn connect(path: &Path) -> Result<Connection, Unsound> {
     if version != VERSION && version != VERSION_UNIT {
         return Err(Unsound::Damaged(format!("its format is {version:#x}, expected {VERSION:#x}")));
     }
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
+    keep_log(&connection)?;
     let sound = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0))?;
     if sound != "ok" {
         return Err(Unsound::Damaged(sound.replace('\n', " ")));
@@ -610,6 +611,20 @@ fn check_batches(connection: &Connection) -> Result<(), Unsound> {
         }
     }
     Ok(())
+}
+
+/// Has the file written by way of a log that is synced at every commit.
+fn keep_log(connection: &Connection) -> Result<(), Unsound> {
+    // The change is committed behind the answer of the pragma: what fails there is seen only by who asks for more rows.
+    let mut statement = connection.prepare("PRAGMA journal_mode = wal")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let mode: String = row.get(0)?;
+        if mode != "wal" {
+            return Err(Unsound::Failed(format!("it cannot be written: its journal mode stays {mode}, expected wal")));
+        }
+    }
+    Ok(connection.pragma_update(None, "synchronous", "full")?)
 }
 
 /// Checks what in the header of a file is the same in every store: SQLite takes some damage there for a file that may only

@@ -20,21 +20,21 @@ use crate::{
 const KEY: &str = "sk-canary-0123456789";
 
 /// A well-behaved model that finds one name.
-fn model(asked: &Asked) -> Act {
+pub fn model(asked: &Asked) -> Act {
     let name = if asked.question().contains("Rome") { "Rome" } else { "Ann" };
     Act::answer(&format!(r#"{{"entities": [{{"text": "{name}", "type": "PER"}}]}}"#))
 }
 
-fn input(directory: &TempDir, sentences: usize) {
+pub fn input(directory: &TempDir, sentences: usize) {
     let lines: Vec<String> = (0..sentences).map(|n| format!("Ann wrote {n} letters .")).collect();
     write(directory, "in.txt", &lines.join("\n"));
 }
 
-fn command(at: &Path, server: &Server, more: &[&str]) -> Command {
+pub fn command(at: &Path, server: &Server, more: &[&str]) -> Command {
     command_to(at, &server.url, "out.conll", more)
 }
 
-fn command_to(at: &Path, url: &str, output: &str, more: &[&str]) -> Command {
+pub fn command_to(at: &Path, url: &str, output: &str, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprentice"));
     command.current_dir(at).env("OPENAI_API_KEY", KEY).env_remove("OPENAI_BASE_URL");
     let base = ["-q", "annotate", "--provider", "openai", "--model", "m", "--input", "in.txt", "--store", "store"];
@@ -47,7 +47,7 @@ fn run(at: &Path, server: &Server, more: &[&str]) -> Output {
     command(at, server, more).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -57,7 +57,7 @@ fn annotated(at: &Path) -> usize {
 }
 
 /// The questions whose answers are in the store, which must be sound.
-fn stored(at: &Path) -> HashSet<String> {
+pub fn stored(at: &Path) -> HashSet<String> {
     if !at.join("store").exists() {
         return HashSet::new();
     }
@@ -232,6 +232,18 @@ fn a_wrong_key_is_one_line_and_stays_secret() {
     assert!(error.contains("OPENAI_API_KEY would be sent to api.anthropic.com"), "{error}");
     let error = said(&run(at, &server, &["--header", "authorization: Bearer x"]));
     assert!(error.contains("keys stay out of commands"), "{error}");
+}
+
+#[test]
+fn numbers_that_make_no_job_are_refused() {
+    let server = Server::start(model);
+    let directory = tempfile::tempdir().unwrap();
+    input(&directory, 1);
+    for flag in ["--timeout=0", "--timeout=-1", "--timeout=nan", "--timeout=1e300", "--attempts=0", "--max-cost=0"] {
+        let error = said(&run(directory.path(), &server, &[flag]));
+        assert!(error.starts_with(&format!("error: {} ", flag.split_once('=').unwrap().0)), "{error}");
+    }
+    assert_eq!(server.count(), 0);
 }
 
 #[test]

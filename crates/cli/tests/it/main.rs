@@ -3,8 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
 
 mod annotate;
+#[path = "../../../teacher/tests/it/attack_texts.rs"]
+mod attack_texts;
+mod attacks;
 mod batch;
+mod canary;
 mod data;
+#[cfg(target_os = "linux")]
+mod faults;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/provider.rs"]
 mod provider;

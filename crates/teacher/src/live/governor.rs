@@ -53,6 +53,8 @@ struct State {
     /// When the window was last halved: requests sent before that say nothing new.
     halved: Instant,
     paused_until: Instant,
+    /// How long all pauses so far take together: who waits for a turn waits so much longer.
+    paused: Duration,
     requests: Option<Bucket>,
     tokens: Option<Bucket>,
 }
@@ -102,6 +104,40 @@ pub(super) struct Pass<'g> {
     estimate: f64,
 }
 
+/// When a request may be sent, by the buckets.
+struct Turn {
+    at: Instant,
+    /// [`State::paused`] when it was taken.
+    paused: Duration,
+}
+
+impl State {
+    /// Takes a request of so many tokens from the buckets.
+    fn turn(&mut self, tokens: f64, now: Instant) -> Turn {
+        let start = now.max(self.paused_until);
+        let requests = self.requests.as_mut().map_or(start, |bucket| bucket.take(1.0, start));
+        let tokens = self.tokens.as_mut().map_or(start, |bucket| bucket.take(tokens, start));
+        Turn { at: requests.max(tokens), paused: self.paused }
+    }
+
+    /// When the turn comes, after the pauses that came since it was taken: none is lost, and nobody hurries after a pause.
+    fn due(&self, turn: &Turn) -> Instant {
+        turn.at + self.paused.saturating_sub(turn.paused)
+    }
+
+    fn pause(&mut self, wait: Duration, now: Instant) {
+        let until = now + wait;
+        let more = until.saturating_duration_since(self.paused_until.max(now));
+        self.paused += more;
+        self.paused_until = self.paused_until.max(until);
+        for bucket in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
+            if bucket.full_at > now {
+                bucket.full_at += more;
+            }
+        }
+    }
+}
+
 impl Governor {
     pub fn new(limits: &Limits) -> Self {
         let now = Instant::now();
@@ -112,6 +148,7 @@ impl Governor {
             in_flight: 0,
             halved: now,
             paused_until: now,
+            paused: Duration::ZERO,
             requests: limits.requests_per_minute.map(|rate| Bucket::new(rate, now)),
             tokens: limits.tokens_per_minute.map(|rate| Bucket::new(rate, now)),
         };
@@ -137,19 +174,12 @@ impl Governor {
         }
         // From here on the place is given back however this ends.
         let mut pass = Pass { governor: self, sent: Instant::now(), estimate: tokens as f64 };
+        let turn = self.state().turn(pass.estimate, Instant::now());
         loop {
-            let paused_until = self.state().paused_until;
-            sleep_until(paused_until).await;
-            let at = {
-                let mut state = self.state();
-                let now = Instant::now();
-                let requests = state.requests.as_mut().map_or(now, |bucket| bucket.take(1.0, now));
-                let tokens = state.tokens.as_mut().map_or(now, |bucket| bucket.take(pass.estimate, now));
-                requests.max(tokens)
-            };
-            sleep_until(at).await;
-            // A pause may have come in between. What was taken from the buckets is let go: nobody hurries after a pause.
-            if self.state().paused_until <= Instant::now() {
+            let due = self.state().due(&turn);
+            // A pause may come while this sleeps.
+            sleep_until(due).await;
+            if self.state().due(&turn) <= Instant::now() {
                 break;
             }
         }
@@ -159,8 +189,7 @@ impl Governor {
 
     /// Nothing is sent for so long: the provider asks for it.
     pub fn pause(&self, wait: Duration) {
-        let mut state = self.state();
-        state.paused_until = state.paused_until.max(Instant::now() + wait);
+        self.state().pause(wait, Instant::now());
     }
 }
 
@@ -189,5 +218,53 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         self.governor.state().in_flight -= 1;
         self.governor.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn once_a_second() -> (State, Instant) {
+        let governor = Governor::new(&Limits { requests_per_minute: Some(60.0), ..Limits::default() });
+        let state = governor.state.into_inner().unwrap();
+        let start = state.paused_until;
+        (state, start)
+    }
+
+    fn after(start: Instant) -> impl Fn(u64) -> Instant {
+        move |milliseconds| start + Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn a_pause_costs_no_turn_and_nobody_hurries_after_it() {
+        let (mut state, start) = once_a_second();
+        let after = after(start);
+        let turns: Vec<Turn> = (0..6).map(|_| state.turn(0.0, start)).collect();
+        let due = |state: &State| turns.iter().map(|turn| (state.due(turn) - start).as_millis()).collect::<Vec<_>>();
+        assert_eq!(due(&state), [0, 750, 1750, 2750, 3750, 4750]);
+        // The first three are sent when the provider asks for 20 seconds.
+        state.pause(Duration::from_secs(20), after(2500));
+        assert_eq!(due(&state)[3..], [22_750, 23_750, 24_750]);
+        // A shorter pause adds nothing, a longer one what is longer about it.
+        state.pause(Duration::from_secs(5), after(3000));
+        assert_eq!(due(&state)[3], 22_750);
+        state.pause(Duration::from_secs(20), after(3500));
+        assert_eq!(due(&state)[3..], [23_750, 24_750, 25_750]);
+        // Who comes later is behind them.
+        let late = state.turn(0.0, after(4000));
+        assert_eq!(state.due(&late), after(26_750));
+    }
+
+    #[test]
+    fn turns_that_are_taken_in_a_pause_start_at_its_end() {
+        let (mut state, start) = once_a_second();
+        let after = after(start);
+        state.pause(Duration::from_secs(10), start);
+        let due = [0, 1000, 2000].map(|now| {
+            let turn = state.turn(0.0, after(now));
+            state.due(&turn)
+        });
+        assert_eq!(due, [10_000, 10_750, 11_750].map(after));
     }
 }

@@ -8,6 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
 use bytes::{Buf, Bytes};
 use reqwest::{
     Client, RequestBuilder, Response, Url,
@@ -36,6 +40,8 @@ pub struct Endpoint {
     pub key: Option<String>,
     /// Further headers. Their values are as secret as the key.
     pub headers: Vec<(String, String)>,
+    /// Further headers whose values anybody may see: they stay in what is stored and shown.
+    pub open_headers: Vec<(String, String)>,
     /// How long a request may take from the first byte sent to the last byte received.
     pub timeout: Duration,
 }
@@ -45,7 +51,8 @@ impl Endpoint {
     #[must_use]
     pub fn new(protocol: Protocol) -> Self {
         let url = protocol.default_url().to_owned();
-        Self { protocol, url, key: None, headers: Vec::new(), timeout: Duration::from_mins(2) }
+        let timeout = Duration::from_mins(2);
+        Self { protocol, url, key: None, headers: Vec::new(), open_headers: Vec::new(), timeout }
     }
 
     /// The host that requests go to, in lower case and without a dot at its end.
@@ -64,9 +71,10 @@ impl fmt::Debug for Endpoint {
         let headers: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
         f.debug_struct("Endpoint")
             .field("protocol", &self.protocol)
-            .field("url", &self.url)
+            .field("url", &shown(&self.url))
             .field("key", &self.key.as_ref().map(|_| "…"))
             .field("headers", &headers)
+            .field("open_headers", &self.open_headers)
             .field("timeout", &self.timeout)
             .finish()
     }
@@ -154,7 +162,7 @@ impl Transport {
             }
         };
         let own = own.map(|(name, value)| (name.to_owned(), value));
-        for (name, value) in own.iter().chain(&endpoint.headers) {
+        for (name, value) in own.iter().chain(&endpoint.headers).chain(&endpoint.open_headers) {
             let wrong = |why| EndpointError::Header { name: name.clone(), why };
             let header = HeaderName::try_from(name.as_str()).map_err(|_| wrong("no name of a header"))?;
             let value = HeaderValue::try_from(value.as_str());
@@ -162,13 +170,6 @@ impl Transport {
             value.set_sensitive(true);
             headers.insert(header, value);
         }
-        let secrets = endpoint.key.iter().chain(endpoint.headers.iter().map(|(_, value)| value));
-        // A header may be `Bearer KEY`: its parts are secret too.
-        let secrets = secrets.flat_map(|secret| std::iter::once(secret.as_str()).chain(secret.split_whitespace()));
-        let mut secrets: Vec<String> = secrets.filter(|secret| secret.len() >= 8).flat_map(spellings).collect();
-        // Longer ones first, so that no half of one is left.
-        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.dedup();
         // Whoever embeds this may have chosen a provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
@@ -178,7 +179,7 @@ impl Transport {
             .user_agent(concat!("apprentice/", env!("CARGO_PKG_VERSION")))
             .build();
         let client = client.map_err(|error| EndpointError::Setup(chain(&error)))?;
-        Ok(Self { client, url, endpoint: endpoint.clone(), headers, secrets })
+        Ok(Self { client, url, endpoint: endpoint.clone(), headers, secrets: secrets(endpoint) })
     }
 
     pub async fn send(&self, body: Vec<u8>) -> Result<Reply, SendError> {
@@ -330,15 +331,7 @@ impl Lines<'_> {
 }
 
 fn full_url(endpoint: &Endpoint, path: &str) -> Result<Url, EndpointError> {
-    let shown = || {
-        let url = endpoint.url.split(['?', '#']).next().unwrap_or_default();
-        // Of `user:password@host` only the host is shown.
-        match (url.split_once("://"), url.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-            _ => url.to_owned(),
-        }
-    };
-    let wrong = |why: &str| EndpointError::Url { url: shown(), why: why.to_owned() };
+    let wrong = |why: &str| EndpointError::Url { url: shown(&endpoint.url), why: why.to_owned() };
     let mut url = Url::parse(&endpoint.url).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("not of the web"));
@@ -349,18 +342,69 @@ fn full_url(endpoint: &Endpoint, path: &str) -> Result<Url, EndpointError> {
     if !url.has_host() {
         return Err(wrong("no host"));
     }
+    let is_secret = |name: &str| is_secret_name(name) || ["sig", "signature", "code"].contains(&&*name.to_lowercase());
+    if url.query_pairs().any(|(name, _)| is_secret(&name)) {
+        return Err(wrong("its query has what looks like a key: give keys by environment variables"));
+    }
     let path = format!("{}/{path}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     url.set_fragment(None);
     Ok(url)
 }
 
-/// The ways in which a secret may be repeated: as it is, percent-encoded, or in JSON with escaped slashes.
+/// A URL without what may be secret: of `user:password@host` the host, without the query; of what has no host nothing,
+/// because it may be a key in the wrong place.
+fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "…".to_owned() };
+    let (hidden, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("…@", rest));
+    format!("{scheme}://{hidden}{}", rest.split(['?', '#']).next().unwrap_or_default())
+}
+
+/// Whether a header or a parameter of this name usually holds a secret.
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["auth", "key", "token", "cookie", "secret", "password", "credential"].iter().any(|word| name.contains(word))
+}
+
+/// Everything that is taken out of replies and errors; longer texts first, so that no half of one is left.
+fn secrets(endpoint: &Endpoint) -> Vec<String> {
+    /// Words of fewer bytes stand in honest answers.
+    const WHOLE: usize = 8;
+    const RUN: usize = 12;
+    let values = endpoint.key.iter().chain(endpoint.headers.iter().map(|(_, value)| value));
+    let secrets = values.flat_map(|secret| {
+        // A header may be `Bearer KEY`: its parts are secret too. So are letters and digits in a row, which every escape
+        // leaves as they are.
+        let parts = secret.split_whitespace().filter(|part| part.len() >= WHOLE);
+        let runs = secret.split(|c: char| !c.is_ascii_alphanumeric()).filter(|run| run.len() >= RUN);
+        std::iter::once(secret.as_str()).filter(|whole| whole.len() >= WHOLE).chain(parts).chain(runs)
+    });
+    let mut secrets: Vec<String> = secrets.flat_map(spellings).collect();
+    secrets.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    secrets.dedup();
+    secrets
+}
+
+/// The ways in which a secret may be repeated: as it is, percent-encoded, in JSON with escaped slashes, in hexadecimal
+/// digits, in Base64.
 fn spellings(secret: &str) -> Vec<String> {
     let url = Url::parse_with_params("http://host/", [("key", secret)]).ok();
     let encoded = url.as_ref().and_then(Url::query).and_then(|query| query.strip_prefix("key=")).map(str::to_owned);
-    let escaped = secret.replace('/', "\\/");
-    [Some(secret.to_owned()), encoded, Some(escaped)].into_iter().flatten().collect()
+    let hex = secret.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let mut spellings = vec![secret.to_owned(), secret.replace('/', "\\/"), hex.to_uppercase(), hex];
+    spellings.extend(encoded);
+    for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+        spellings.extend((0..3).map(|before| base64_of(&engine, before, secret)));
+    }
+    spellings
+}
+
+/// The characters of Base64 that `secret` alone decides, where so many bytes stand before it in its group of three.
+fn base64_of(engine: &impl Engine, before: usize, secret: &str) -> String {
+    let encoded = engine.encode([&vec![0; before], secret.as_bytes()].concat());
+    let (first, last) = ((8 * before).div_ceil(6), 8 * (before + secret.len()) / 6);
+    encoded[first..last].to_owned()
 }
 
 /// How long the headers ask to wait: `retry-after-ms`, or `retry-after` in seconds or as a date. Nonsense counts as
@@ -411,8 +455,22 @@ mod tests {
         ] {
             assert!(full(url).unwrap_err().contains(why), "{url}: {}", full(url).unwrap_err());
         }
-        let secret = full("https://me:hunter22@x.example/v1").unwrap_err();
-        assert!(secret.contains("…@x.example/v1") && !secret.contains("hunter22"), "{secret}");
+        for url in [
+            "https://me:hunter22@x.example/v1",
+            "https://me:hunter22@[/v1",
+            "https://me:hun?hunter22@x.example/v1",
+            "me:hunter22@x.example/v1",
+            "hunter22",
+            "https://x.example/v1?key=hunter22",
+            "https://x.example/v1?api-version=1&SIG=hunter22",
+            "https://x.example/v1?X-Goog-Credential=hunter22",
+        ] {
+            let endpoint = Endpoint { url: url.into(), ..Endpoint::new(Protocol::OpenAi) };
+            for text in [full(url).unwrap_err(), format!("{endpoint:?}")] {
+                assert!(!text.contains("hun"), "{text}");
+            }
+        }
+        assert!(full("https://me:hunter22@x.example/v1").unwrap_err().contains("…@x.example/v1"));
     }
 
     #[test]
@@ -434,13 +492,41 @@ mod tests {
 
     #[test]
     fn secrets_are_taken_out_of_debug_and_of_text() {
-        let key = "sk-canary/+key";
+        let key = "sk-canary/+keyofsomelength";
         let headers = vec![("x-gateway".to_owned(), "other secret".to_owned())];
-        let endpoint = Endpoint { key: Some(key.into()), headers, ..Endpoint::new(Protocol::OpenAi) };
+        let open_headers = vec![("x-title".to_owned(), "Newspaper".to_owned())];
+        let endpoint = Endpoint { key: Some(key.into()), headers, open_headers, ..Endpoint::new(Protocol::OpenAi) };
         let transport = Transport::new(&endpoint).unwrap();
-        let text = format!("{endpoint:?} {key} sk-canary%2F%2Bkey other secret");
+        let text = format!(
+            "{endpoint:?} {key} sk-canary%2F%2Bkeyofsomelength sk-canary\\/+keyofsomelength other secret {}",
+            "736b2d63616e6172792f2b6b65796f66736f6d656c656e677468"
+        );
         let clean = transport.redacted(&text);
-        assert!(!clean.contains("canary") && !clean.contains("other secret"), "{clean}");
+        for secret in ["canary", "other secret", "63616e617279", "somelength"] {
+            assert!(!clean.contains(secret), "{secret}: {clean}");
+        }
         assert!(!format!("{endpoint:?}").contains("canary"));
+        // Of an escape that nobody thought of, the longest part is found; and what is no secret stays.
+        assert!(transport.redacted("sk-canary&#x2F;&#43;keyofsomelength").ends_with(";[key]"));
+        assert_eq!(transport.redacted("The Newspaper, Bearer of news"), "The Newspaper, Bearer of news");
+    }
+
+    #[test]
+    fn secrets_are_found_in_base64_whatever_stands_around_them() {
+        let key = "sk-canary/+key?>";
+        let endpoint = Endpoint { key: Some(key.into()), ..Endpoint::new(Protocol::OpenAi) };
+        let transport = Transport::new(&endpoint).unwrap();
+        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            for before in ["", "B", "Be", "Bea"] {
+                let encoded = engine.encode(format!("{before}{key}; and more"));
+                let clean = transport.redacted(&encoded);
+                // What is left of the key are the bits that share a character with its neighbours.
+                let key_length = key.len() * 4 / 3;
+                assert!(
+                    clean.contains("[key]") && clean.len() <= encoded.len() - key_length + 1 + "[key]".len(),
+                    "{clean}"
+                );
+            }
+        }
     }
 }

@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 pub use self::{
     batch::{Batches, Fetched, Parts, Size, Waiting},
     governor::Limits,
-    http::{Endpoint, EndpointError},
+    http::{Endpoint, EndpointError, is_secret_name},
     prices::{Price, Prices, PricesError},
     wire::{Form, Protocol},
 };

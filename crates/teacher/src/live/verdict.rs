@@ -89,6 +89,8 @@ pub(super) fn of(
         429 if says(&["insufficient_quota", "billing"]) => Verdict::Stop { why, advice: "check the account's credit" },
         408 | 409 | 425 | 429 | 500.. => match adapted(&says, request, sent, known, is_form_forced) {
             Some(dialect) if reply.status == 501 => Verdict::Adapt { dialect },
+            // llama-cpp-python checks requests inside its handler, and fails where it should refuse.
+            Some(dialect) if reply.status == 500 && says(&["validation error"]) => Verdict::Adapt { dialect },
             _ => again(why),
         },
         400..500 => {

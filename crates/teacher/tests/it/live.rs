@@ -203,6 +203,24 @@ fn words_of_the_model_or_of_a_sentence_decide_nothing() {
     assert_eq!(bench.server.asked()[1].body["response_format"]["type"], "json_schema");
 }
 
+/// The words are those of llama-cpp-python 0.3.36.
+#[test]
+fn a_server_that_fails_where_it_should_refuse_is_asked_in_another_form() {
+    let bench = Bench::new(quick(), |asked| match asked.body["response_format"]["type"].as_str() {
+        Some("json_schema") => Act::error(
+            500,
+            "internal_server_error",
+            "1 validation error:\n  {'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': \"Input \
+             should be 'text' or 'json_object'\"}",
+        ),
+        _ => Act::answer("{}"),
+    });
+    let mut question = request("x");
+    question.schema = Some(Arc::new(json!({"type": "object"})));
+    assert_eq!(wait(bench.client.complete(&question)).unwrap().text, "{}");
+    assert_eq!(bench.server.asked()[1].body["response_format"]["type"], "json_object");
+}
+
 #[test]
 fn what_is_paid_for_without_content_is_counted_and_not_paid_for_again() {
     let bench = Bench::new(quick(), |asked| match asked.question() {

@@ -4,6 +4,7 @@
 
 mod align;
 mod annotate;
+mod attack_texts;
 mod attacks;
 mod batch;
 mod examples;

@@ -22,7 +22,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::{
-    Args, Settings, beside, finish, named_strategy,
+    Args, SETTINGS, Settings, beside, finish, named_strategy,
     nearest::Embedded,
     provider::{LiveSettings, endpoint},
     sheet::{Account, Answers, Role, Sheet},
@@ -115,6 +115,8 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     if args.dry_run {
         return job.dry_run(&endpoint, &store_path, progress);
     }
+    // What could not be written in the end is not paid for.
+    drop(files::AtomicFile::create(&beside(&settings.output, SETTINGS), args.overwrite)?);
     let (store, found) = open_store(&store_path, progress)?;
     let batches = job.batches(&endpoint, &store)?;
     let client = Live::new(endpoint, job.client_settings(), store.clone())?;
@@ -148,8 +150,12 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
         }
     }
     runtime.block_on(store.flush())?;
-    let account = job.write(&client, &to, progress)?;
-    let failed = tally.as_ref().map(|tally| tally.failed.clone());
+    let failed = tally.as_ref().map(|tally| tally.failed.clone()).filter(|failed| !failed.is_empty());
+    let written = job.write(&client, &to, progress);
+    let account = match &failed {
+        Some(failed) => written.with_context(|| format!("{} requests failed ({failed})", failed.count))?,
+        None => written?,
+    };
     let contents = store.contents()?;
     let batches = batches.map(|batches| batches.fetched());
     let job_account =

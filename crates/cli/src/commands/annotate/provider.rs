@@ -1,9 +1,12 @@
 //! The settings of a live teacher, and the provider that they and the environment name.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{env::VarError, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use apprentice_teacher::{Endpoint, Parameters, Protocol, live::Form};
+use apprentice_teacher::{
+    Endpoint, Parameters, Protocol,
+    live::{Form, is_secret_name},
+};
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +24,7 @@ pub struct LiveFlags {
     /// The environment variable that holds the key [default: `OPENAI_API_KEY` or `ANTHROPIC_API_KEY`]
     #[arg(long, value_name = "NAME")]
     api_key_env: Option<String>,
-    /// A further header, `name: value`; `${NAME}` in the value stands for an environment variable
+    /// A further header, `name: value`; `${NAME}` in the value stands for an environment variable, and is kept secret
     #[arg(long = "header", value_name = "HEADER")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     headers: Vec<String>,
@@ -172,7 +175,6 @@ impl LiveSettings {
             ("--requests-per-minute", self.requests_per_minute),
             ("--tokens-per-minute", self.tokens_per_minute),
             ("--max-cost", self.max_cost),
-            ("--timeout", Some(self.timeout)),
         ];
         for (flag, value) in above_0 {
             if let Some(value) = value.filter(|value| !(value.is_finite() && *value > 0.0)) {
@@ -220,17 +222,17 @@ impl LiveSettings {
 
 /// The provider with its key, from flags and environment.
 pub fn endpoint(protocol: Protocol, live: &LiveSettings, sends: bool) -> Result<Endpoint> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let mut endpoint = Endpoint::new(protocol);
     let [key, url] = protocol.variables();
-    if let Some(url) = live.base_url.clone().or_else(|| variable(url)) {
+    if let Some(url) = live.base_url.clone().map_or_else(|| variable(url), |url| Ok(Some(url)))? {
         endpoint.url = url;
     }
     let named = live.api_key_env.as_deref();
-    endpoint.key = variable(named.unwrap_or(key)).map(|key| key.trim().to_owned());
-    if let (Some(name), None) = (named, &endpoint.key) {
-        bail!("--api-key-env: the environment variable {name} is not set");
-    }
+    endpoint.key = match named {
+        Some(name) => Some(required(name).context("--api-key-env")?),
+        None => variable(key)?,
+    };
+    endpoint.key = endpoint.key.map(|key| key.trim().to_owned());
     let is_default = endpoint.url == protocol.default_url();
     if sends && is_default && endpoint.key.is_none() {
         bail!("no key: set {key} in the environment, or pass --base-url for a server that needs none");
@@ -246,18 +248,21 @@ pub fn endpoint(protocol: Protocol, live: &LiveSettings, sends: bool) -> Result<
     }
     if protocol == Protocol::OpenAi {
         for (name, header) in [("OPENAI_ORG_ID", "openai-organization"), ("OPENAI_PROJECT_ID", "openai-project")] {
-            endpoint.headers.extend(variable(name).map(|value| (header.to_owned(), value)));
+            endpoint.headers.extend(variable(name)?.map(|value| (header.to_owned(), value)));
         }
     }
     for header in &live.headers {
-        let Some((name, value)) = header.split_once(':') else { bail!("--header `{header}`: expected `name: value`") };
+        // Without a colon it may be a key alone: it is not shown.
+        let (name, value) = header.split_once(':').context("--header without a colon: expected `name: value`")?;
         let (name, value) = (name.trim().to_lowercase(), value.trim());
-        if matches!(&*name, "authorization" | "x-api-key" | "api-key") && !value.contains("${") {
+        let is_secret = value.contains("${");
+        if !is_secret && is_secret_name(&name) {
             bail!(
                 "--header {name}: keys stay out of commands and settings: write ${{NAME}} for an environment variable"
             );
         }
-        endpoint.headers.push((name, expanded(value)?));
+        let headers = if is_secret { &mut endpoint.headers } else { &mut endpoint.open_headers };
+        headers.push((name, expanded(value).context("--header")?));
     }
     endpoint.timeout = Duration::try_from_secs_f64(live.timeout)
         .ok()
@@ -271,9 +276,30 @@ fn expanded(text: &str) -> Result<String> {
     let mut parts = text.split("${");
     let mut whole = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let Some((name, rest)) = part.split_once('}') else { bail!("--header: `${{` without `}}`") };
-        whole += &std::env::var(name).with_context(|| format!("--header: the environment variable {name}"))?;
+        let (name, rest) = part.split_once('}').context("`${` without `}`")?;
+        whole += &required(name)?;
         whole += rest;
     }
     Ok(whole)
+}
+
+/// The value of an environment variable; nothing if it is not set, or blank.
+fn variable(name: &str) -> Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.trim().is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        // The error itself would show the value.
+        Err(VarError::NotUnicode(_)) => bail!("the environment variable {} is not UTF-8", shown(name)),
+    }
+}
+
+/// The value of an environment variable that the user has named.
+fn required(name: &str) -> Result<String> {
+    variable(name)?.with_context(|| format!("the environment variable {} is not set", shown(name)))
+}
+
+/// A variable's name for messages: what does not look like one may be the key itself.
+fn shown(name: &str) -> &str {
+    let is_usual = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    if is_usual { name } else { "that it names" }
 }

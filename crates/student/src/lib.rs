@@ -7,6 +7,7 @@
 mod card;
 mod directory;
 mod error;
+mod foreign;
 pub mod labels;
 mod settings;
 mod student;

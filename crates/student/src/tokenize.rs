@@ -8,15 +8,19 @@ use std::{collections::HashMap, ops::Range, path::Path};
 
 use ahash::AHashMap;
 use apprentice_core::Sentence;
+use apprentice_encoder::read_bounded;
 use tokenizers::{
     AddedToken, Model, Tokenizer, TokenizerImpl, Trainer,
     models::wordpiece::{WordPiece, WordPieceTrainer},
     normalizers::BertNormalizer,
-    pre_tokenizers::bert::BertPreTokenizer,
+    pre_tokenizers::{PreTokenizerWrapper, bert::BertPreTokenizer},
     processors::bert::BertProcessing,
 };
 
-use crate::StudentError;
+use crate::{
+    StudentError,
+    foreign::{self, LARGEST_TOKENIZER},
+};
 
 /// A part of a sentence that the encoder sees at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +40,24 @@ pub struct SubwordTokenizer {
     prefix: Vec<u32>,
     suffix: Vec<u32>,
     unknown: u32,
+    /// Whether a file was told to treat words as its makers did not ask for.
+    changed: bool,
 }
+
+/// The largest `vocab.txt`, and the largest of the other files beside a tokeniser, in bytes.
+pub(crate) const LARGEST_VOCABULARY: u64 = 16 << 20;
+pub(crate) const LARGEST_SETTINGS: u64 = 1 << 20;
+
+/// Files that hold a vocabulary in a form that is not read.
+const OTHER_VOCABULARIES: [&str; 5] =
+    ["vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model"];
 
 /// The special tokens of BERT, in the order in which a fresh vocabulary lists them.
 const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 impl SubwordTokenizer {
     /// The tokeniser of a model directory: `tokenizer.json`, or else `vocab.txt` (lower-cased unless
-    /// `tokenizer_config.json` says otherwise).
+    /// `tokenizer_config.json` says otherwise). The files are not trusted.
     ///
     /// # Errors
     /// If neither is there or the file cannot be used.
@@ -51,17 +65,20 @@ impl SubwordTokenizer {
         let json = directory.join("tokenizer.json");
         let vocabulary = directory.join("vocab.txt");
         if json.exists() {
+            let text = read_bounded(&json, LARGEST_TOKENIZER)?;
+            foreign::check(&text).map_err(|what| problem(&json, what))?;
             let broken = |e: tokenizers::Error| problem(&json, format!("not a readable tokenizer: {e}"));
-            let tokenizer = Tokenizer::from_file(&json).map_err(broken)?;
+            let tokenizer = Tokenizer::from_bytes(&text).map_err(broken)?;
             Self::new(tokenizer).map_err(|what| problem(&json, what))
         } else if vocabulary.exists() {
-            let text = std::fs::read_to_string(&vocabulary)
-                .map_err(|source| StudentError::Io { path: vocabulary.clone(), source })?;
+            let text = read_bounded(&vocabulary, LARGEST_VOCABULARY)?;
+            let text = String::from_utf8(text).map_err(|_| problem(&vocabulary, "not UTF-8".into()))?;
             let tokens: Vec<&str> = text.lines().map(str::trim_end).collect();
             let normalizer = normalizer(&directory.join("tokenizer_config.json"))?;
             Self::word_piece(&tokens, normalizer).map_err(|what| problem(&vocabulary, what))
         } else {
-            Err(StudentError::NoTokenizer { path: directory.to_owned() })
+            let other = OTHER_VOCABULARIES.into_iter().find(|name| directory.join(name).exists());
+            Err(StudentError::NoTokenizer { path: directory.to_owned(), other })
         }
     }
 
@@ -135,20 +152,35 @@ impl SubwordTokenizer {
         // Files may ask for cutting and padding; here windows do the one and nothing does the other.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
-        let ids = |special| tokenizer.encode("a", special).map(|e| e.get_ids().to_vec()).map_err(|e| e.to_string());
-        let (bare, whole) = (ids(false)?, ids(true)?);
+        let changed = give_words_a_leading_blank(&mut tokenizer);
+        let encode = |special| tokenizer.encode(vec!["a"], special).map_err(|e| e.to_string());
+        let (bare, whole) = (encode(false)?, encode(true)?);
         if bare.is_empty() {
             return Err("makes nothing of the word `a`".into());
         }
-        let start = whole.windows(bare.len()).position(|w| w == bare);
-        let start = start.ok_or("does not keep the text between its special tokens")?;
+        let start = whole.get_special_tokens_mask().iter().take_while(|mask| **mask == 1).count();
+        let (prefix, rest) = whole.get_ids().split_at(start);
+        let suffix = rest.strip_prefix(bare.get_ids()).filter(|suffix| {
+            let mask = whole.get_special_tokens_mask();
+            mask[mask.len() - suffix.len()..].iter().all(|mask| *mask == 1)
+        });
+        let suffix = suffix.ok_or("does not keep the text once, as it is, between its special tokens")?;
+        if whole.get_type_ids().iter().any(|id| *id != 0) {
+            return Err("puts a sentence into another segment than the first".into());
+        }
         let unknown = ["[UNK]", "<unk>"].iter().find_map(|token| tokenizer.token_to_id(token));
         Ok(Self {
-            prefix: whole[..start].to_vec(),
-            suffix: whole[start + bare.len()..].to_vec(),
-            unknown: unknown.ok_or("has no token [UNK] for words that it cannot spell")?,
+            prefix: prefix.to_vec(),
+            suffix: suffix.to_vec(),
+            unknown: unknown.ok_or("has no token [UNK] or <unk> for words that it cannot spell")?,
+            changed,
             tokenizer,
         })
+    }
+
+    /// Whether it treats words otherwise than the file it came from says, so that the file must not be copied.
+    pub(crate) fn differs_from_its_file(&self) -> bool {
+        self.changed
     }
 
     /// The largest id that it can give.
@@ -240,6 +272,26 @@ impl SubwordTokenizer {
     }
 }
 
+/// Makes a byte-level tokeniser see every word as one inside a sentence, behind a blank, whatever its file says of the
+/// first: words come one by one. Whether that changed anything.
+fn give_words_a_leading_blank(tokenizer: &mut Tokenizer) -> bool {
+    fn give(step: &mut PreTokenizerWrapper) -> bool {
+        match step {
+            PreTokenizerWrapper::ByteLevel(bytes) => !std::mem::replace(&mut bytes.add_prefix_space, true),
+            PreTokenizerWrapper::Sequence(steps) => {
+                steps.as_mut().iter_mut().map(give).filter(|changed| *changed).count() > 0
+            }
+            _ => false,
+        }
+    }
+    let Some(mut steps) = tokenizer.get_pre_tokenizer().cloned() else { return false };
+    let changed = give(&mut steps);
+    if changed {
+        tokenizer.with_pre_tokenizer(Some(steps));
+    }
+    changed
+}
+
 fn problem(path: &Path, problem: String) -> StudentError {
     StudentError::Tokenizer { path: path.to_owned(), problem }
 }
@@ -249,9 +301,9 @@ fn normalizer(path: &Path) -> Result<BertNormalizer, StudentError> {
     if !path.exists() {
         return Ok(BertNormalizer::default());
     }
-    let text = std::fs::read_to_string(path).map_err(|source| StudentError::Io { path: path.to_owned(), source })?;
+    let text = read_bounded(path, LARGEST_SETTINGS)?;
     let config: serde_json::Value =
-        serde_json::from_str(&text).map_err(|source| StudentError::Json { path: path.to_owned(), source })?;
+        serde_json::from_slice(&text).map_err(|source| StudentError::Json { path: path.to_owned(), source })?;
     let flag = |key| config.get(key).and_then(serde_json::Value::as_bool);
     Ok(BertNormalizer::new(
         true,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     StudentError,
-    foreign::LARGEST_TOKENIZER,
+    foreign::{LARGEST_TOKENIZER, with_leading_blanks},
     labels::Labels,
     tokenize::{LARGEST_SETTINGS, LARGEST_VOCABULARY, SubwordTokenizer},
 };
@@ -54,9 +54,7 @@ pub(crate) fn read(directory: &Path) -> Result<Parts, StudentError> {
     let weights = weights(directory)?;
     let tokenizer = SubwordTokenizer::read(directory)?;
     let mut origin = Origin { config: read_json(&config_path)?, tokenizer_files: tokenizer_files(directory)? };
-    if tokenizer.differs_from_its_file() {
-        replace_tokenizer(&mut origin.tokenizer_files, &tokenizer)?;
-    }
+    ask_for_leading_blanks(directory, &mut origin.tokenizer_files)?;
     let largest_id = tokenizer.largest_id();
     if largest_id as usize >= config.vocab_size {
         return Err(StudentError::VocabularyTooLarge {
@@ -86,21 +84,20 @@ fn tokenizer_files(directory: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, Stu
     there.map(|(name, limit)| Ok((name, read_bounded(&directory.join(name), limit)?))).collect()
 }
 
-/// Puts the tokeniser as it is used here in place of the file it was read from, and says so in the settings beside it,
-/// from which transformers takes whether words get a leading blank.
-fn replace_tokenizer(
-    files: &mut Vec<(&'static str, Vec<u8>)>,
-    tokenizer: &SubwordTokenizer,
-) -> Result<(), StudentError> {
-    let settings_name = "tokenizer_config.json";
-    let old = files.iter().find(|(name, _)| *name == settings_name);
-    let json = |source| StudentError::Json { path: settings_name.into(), source };
+/// Makes the files say that words get a leading blank, where that was changed for words that come one by one; the
+/// settings too, from which transformers takes it.
+fn ask_for_leading_blanks(directory: &Path, files: &mut Vec<(&'static str, Vec<u8>)>) -> Result<(), StudentError> {
+    const SETTINGS: &str = "tokenizer_config.json";
+    let Some((_, tokenizer)) = files.iter_mut().find(|(name, _)| *name == "tokenizer.json") else { return Ok(()) };
+    let Some(changed) = with_leading_blanks(tokenizer) else { return Ok(()) };
+    *tokenizer = changed;
+    let json = |source| StudentError::Json { path: directory.join(SETTINGS), source };
+    let old = files.iter().find(|(name, _)| *name == SETTINGS);
     let mut settings: Map<String, Value> =
         old.map_or_else(|| Ok(Map::new()), |(_, content)| serde_json::from_slice(content)).map_err(json)?;
     settings.insert("add_prefix_space".into(), true.into());
-    files.retain(|(name, _)| ![settings_name, "tokenizer.json"].contains(name));
-    files.push(("tokenizer.json", tokenizer.to_json()?.into_bytes()));
-    files.push((settings_name, serde_json::to_vec_pretty(&settings).map_err(json)?));
+    files.retain(|(name, _)| *name != SETTINGS);
+    files.push((SETTINGS, serde_json::to_vec_pretty(&settings).map_err(json)?));
     Ok(())
 }
 

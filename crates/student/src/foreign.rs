@@ -98,6 +98,32 @@ impl<'de> Deserialize<'de> for Pieces {
     }
 }
 
+/// A `tokenizer.json` whose byte-level steps put a blank before every word, as before those inside a sentence, for one
+/// that does not: words come one by one. `None` if there is nothing to change.
+///
+/// The text is changed and not the tokeniser made of it: crate `tokenizers` prints when it writes one with unused ids.
+pub(crate) fn with_leading_blanks(text: &[u8]) -> Option<Vec<u8>> {
+    fn change(step: &mut Value) -> bool {
+        if step["type"] == "ByteLevel" {
+            let given = std::mem::replace(&mut step["add_prefix_space"], true.into());
+            return given != true;
+        }
+        let steps = step.get_mut(PRE_TOKENIZER.list).and_then(Value::as_array_mut);
+        steps.is_some_and(|steps| steps.iter_mut().map(change).filter(|changed| *changed).count() > 0)
+    }
+    #[derive(Deserialize)]
+    struct Steps {
+        pre_tokenizer: Value,
+    }
+    let mut steps: Steps = serde_json::from_slice(text).ok()?;
+    if !change(&mut steps.pre_tokenizer) {
+        return None;
+    }
+    let mut tokenizer: Map<String, Value> = serde_json::from_slice(text).ok()?;
+    tokenizer.insert("pre_tokenizer".into(), steps.pre_tokenizer);
+    serde_json::to_vec_pretty(&tokenizer).ok()
+}
+
 /// Checks the content of a `tokenizer.json`; the error says what was found and what was expected, under which key.
 pub(crate) fn check(text: &[u8]) -> Result<(), String> {
     let probe: Probe = serde_json::from_slice(text).map_err(|e| format!("not a readable tokenizer: {e}"))?;

@@ -13,7 +13,7 @@ use tokenizers::{
     AddedToken, Model, Tokenizer, TokenizerImpl, Trainer,
     models::wordpiece::{WordPiece, WordPieceTrainer},
     normalizers::BertNormalizer,
-    pre_tokenizers::{PreTokenizerWrapper, bert::BertPreTokenizer},
+    pre_tokenizers::bert::BertPreTokenizer,
     processors::bert::BertProcessing,
 };
 
@@ -40,8 +40,6 @@ pub struct SubwordTokenizer {
     prefix: Vec<u32>,
     suffix: Vec<u32>,
     unknown: u32,
-    /// Whether a file was told to treat words as its makers did not ask for.
-    changed: bool,
 }
 
 /// The largest `vocab.txt`, and the largest of the other files beside a tokeniser, in bytes.
@@ -67,6 +65,7 @@ impl SubwordTokenizer {
         if json.exists() {
             let text = read_bounded(&json, LARGEST_TOKENIZER)?;
             foreign::check(&text).map_err(|what| problem(&json, what))?;
+            let text = foreign::with_leading_blanks(&text).unwrap_or(text);
             let broken = |e: tokenizers::Error| problem(&json, format!("not a readable tokenizer: {e}"));
             let tokenizer = Tokenizer::from_bytes(&text).map_err(broken)?;
             Self::new(tokenizer).map_err(|what| problem(&json, what))
@@ -152,7 +151,6 @@ impl SubwordTokenizer {
         // Files may ask for cutting and padding; here windows do the one and nothing does the other.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
-        let changed = give_words_a_leading_blank(&mut tokenizer);
         let encode = |special| tokenizer.encode(vec!["a"], special).map_err(|e| e.to_string());
         let (bare, whole) = (encode(false)?, encode(true)?);
         if bare.is_empty() {
@@ -173,14 +171,8 @@ impl SubwordTokenizer {
             prefix: prefix.to_vec(),
             suffix: suffix.to_vec(),
             unknown: unknown.ok_or("has no token [UNK] or <unk> for words that it cannot spell")?,
-            changed,
             tokenizer,
         })
-    }
-
-    /// Whether it treats words otherwise than the file it came from says, so that the file must not be copied.
-    pub(crate) fn differs_from_its_file(&self) -> bool {
-        self.changed
     }
 
     /// The largest id that it can give.
@@ -270,26 +262,6 @@ impl SubwordTokenizer {
         ids.extend_from_slice(&self.suffix);
         Window { ids, words: cut.owned, rows }
     }
-}
-
-/// Makes a byte-level tokeniser see every word as one inside a sentence, behind a blank, whatever its file says of the
-/// first: words come one by one. Whether that changed anything.
-fn give_words_a_leading_blank(tokenizer: &mut Tokenizer) -> bool {
-    fn give(step: &mut PreTokenizerWrapper) -> bool {
-        match step {
-            PreTokenizerWrapper::ByteLevel(bytes) => !std::mem::replace(&mut bytes.add_prefix_space, true),
-            PreTokenizerWrapper::Sequence(steps) => {
-                steps.as_mut().iter_mut().map(give).filter(|changed| *changed).count() > 0
-            }
-            _ => false,
-        }
-    }
-    let Some(mut steps) = tokenizer.get_pre_tokenizer().cloned() else { return false };
-    let changed = give(&mut steps);
-    if changed {
-        tokenizer.with_pre_tokenizer(Some(steps));
-    }
-    changed
 }
 
 fn problem(path: &Path, problem: String) -> StudentError {

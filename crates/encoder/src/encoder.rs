@@ -417,3 +417,18 @@ impl Encoder {
         input_gradient(qkv, &ranges.qkv_weight, h, d, Destination::Accumulate);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Family;
+
+    #[test]
+    fn distilbert_alone_has_no_dropout_behind_attention() {
+        for family in Family::ALL {
+            let encoder = Encoder::new(EncoderConfig::of(family));
+            let dropout = encoder.attention_dropout(0, Mode::Training { seed: 1, pass: 0 });
+            assert_eq!(dropout.is_none(), family == Family::DistilBert, "{family:?}");
+        }
+    }
+}

@@ -254,8 +254,9 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// The most memory that a damaged directory of 50 KB may make a student take, in MB; a sound one takes 2.
-const MOST_MEGABYTES: f32 = 64.0;
+/// The most memory that a damaged directory of 70 KB may make a student take, in MB, with what other tests take beside it;
+/// a sound one takes 2.
+const MOST_MEGABYTES: f32 = 32.0;
 
 #[test]
 fn damaged_directories_load_or_say_why() {
@@ -276,7 +277,7 @@ fn damaged_directories_load_or_say_why() {
         "▁",
     ];
     let sentence = [Sentence::from_words("s", words)];
-    let (mut loaded, mut refused) = (0, 0);
+    let (mut loaded, mut refused, mut largest) = (0, 0, 0.0_f32);
     for family in [Family::Bert, Family::Roberta, Family::XlmRoberta, Family::Electra] {
         let directory = copy(family);
         let mut names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -307,9 +308,10 @@ fn damaged_directories_load_or_say_why() {
                 }
             }
             assert!(megabytes < MOST_MEGABYTES, "{what}: {megabytes} MB");
+            largest = largest.max(megabytes);
             write(&path, &sound);
         }
     }
-    println!("{loaded} damaged directories loaded, {refused} were refused");
+    println!("{loaded} damaged directories loaded, {refused} were refused; the tests took {largest} MB at most");
     assert!(loaded > 0 && refused > 0, "{loaded} loaded, {refused} refused: the test is one-sided");
 }

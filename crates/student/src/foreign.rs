@@ -266,21 +266,37 @@ impl Kind {
     }
 }
 
-/// A step's pattern must be one that takes time in proportion to the text.
+/// A step's pattern must take time in proportion to the text, and never match between two characters: what is put there
+/// has no place in the source, and crate `tokenizers` panics when a later step moves it.
 fn check_pattern(step: &Map<String, Value>) -> Result<(), String> {
-    let Some(pattern) = step.get("pattern").and_then(|p| p.get("Regex")).and_then(Value::as_str) else { return Ok(()) };
+    let Some(pattern) = step.get("pattern") else { return Ok(()) };
+    if pattern.get("String").and_then(Value::as_str) == Some("") {
+        return Err("an empty pattern, expected one that matches something".into());
+    }
+    let Some(pattern) = pattern.get("Regex").and_then(Value::as_str) else { return Ok(()) };
     if pattern.len() > LONGEST_PATTERN {
         return Err(format!("a regular expression of {} bytes, expected at most {LONGEST_PATTERN}", pattern.len()));
     }
-    regex::RegexBuilder::new(pattern).size_limit(LARGEST_PATTERN).build().map(|_| ()).map_err(|e| {
-        let problem = match e {
-            regex::Error::CompiledTooBig(_) => "it explodes".to_owned(),
-            // The last line says what is wrong; those before point into the expression.
-            e => e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
-        };
+    let problem = regex_problem(pattern).map(|problem| {
         let shown: String = pattern.chars().take(60).collect();
-        format!("regular expression `{shown}`: {problem}; expected one without look-around and back-references")
-    })
+        format!("regular expression `{shown}`: {problem}")
+    });
+    problem.map_or(Ok(()), Err)
+}
+
+fn regex_problem(pattern: &str) -> Option<String> {
+    // Its size first: the size of what was parsed is not bounded.
+    match regex::RegexBuilder::new(pattern).size_limit(LARGEST_PATTERN).build() {
+        Err(regex::Error::CompiledTooBig(_)) => return Some("it explodes".into()),
+        Err(e) => {
+            // The last line says what is wrong; those before point into the expression.
+            let why = e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            return Some(format!("{why}; expected one without look-around and back-references"));
+        }
+        Ok(_) => {}
+    }
+    let shortest = regex_syntax::parse(pattern).ok().and_then(|parsed| parsed.properties().minimum_len());
+    (shortest == Some(0)).then(|| "it matches between two characters, expected one that matches something".into())
 }
 
 /// A template for one sequence must hold it once, among special tokens that it defines: crate `tokenizers` would panic.

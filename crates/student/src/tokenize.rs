@@ -4,7 +4,12 @@
 //! is *owned* by exactly one window, the one that shows most of its surroundings: its label is learned and predicted
 //! there and nowhere else, so no word is lost and none counts twice.
 
-use std::{collections::HashMap, ops::Range, path::Path};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use ahash::AHashMap;
 use apprentice_core::Sentence;
@@ -66,8 +71,8 @@ impl SubwordTokenizer {
             let text = read_bounded(&json, LARGEST_TOKENIZER)?;
             foreign::check(&text).map_err(|what| problem(&json, what))?;
             let text = foreign::with_leading_blanks(&text).unwrap_or(text);
-            let broken = |e: tokenizers::Error| problem(&json, format!("not a readable tokenizer: {e}"));
-            let tokenizer = Tokenizer::from_bytes(&text).map_err(broken)?;
+            let tokenizer = guarded(|| Tokenizer::from_bytes(&text));
+            let tokenizer = tokenizer.map_err(|e| problem(&json, format!("not a readable tokenizer: {e}")))?;
             Self::new(tokenizer).map_err(|what| problem(&json, what))
         } else if vocabulary.exists() {
             let text = read_bounded(&vocabulary, LARGEST_VOCABULARY)?;
@@ -151,7 +156,7 @@ impl SubwordTokenizer {
         // Files may ask for cutting and padding; here windows do the one and nothing does the other.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
-        let encode = |special| tokenizer.encode(vec!["a"], special).map_err(|e| e.to_string());
+        let encode = |special| guarded(|| tokenizer.encode(vec!["a"], special));
         let (bare, whole) = (encode(false)?, encode(true)?);
         if bare.is_empty() {
             return Err("makes nothing of the word `a`".into());
@@ -241,9 +246,7 @@ impl SubwordTokenizer {
     }
 
     fn subwords(&self, word: &str) -> Result<Vec<u32>, StudentError> {
-        let encoding = self
-            .tokenizer
-            .encode(vec![word], false)
+        let encoding = guarded(|| self.tokenizer.encode(vec![word], false))
             .map_err(|e| problem(Path::new("tokenizer.json"), format!("fails on the word {word:?}: {e}")))?;
         let ids = encoding.get_ids();
         // A word of nothing but characters that normalisation removes still is a word with a label.
@@ -261,6 +264,16 @@ impl SubwordTokenizer {
         }
         ids.extend_from_slice(&self.suffix);
         Window { ids, words: cut.owned, rows }
+    }
+}
+
+/// What crate `tokenizers` gives, or why not. It panics where steps of a strange tokeniser lengthen a word or leave
+/// nothing of it before others; that is an error of the file like any other. (The panic hook still sees it.)
+fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    // Nothing of a tokeniser is half changed by then: it is only read, but for a cache that takes whole entries.
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|e| e.to_string()),
+        Err(_) => Err("its steps do not fit each other: crate `tokenizers` panicked".into()),
     }
 }
 

@@ -60,6 +60,8 @@ fn regular_expressions_that_explode_are_refused() {
         ("(?=(a+)+b)c", "look-around"),
         ("(a+)\\1+b", "expected one without look-around and back-references"),
         ("(a", "unclosed group"),
+        ("\\b", "it matches between two characters"),
+        ("a*", "it matches between two characters"),
     ] {
         let error = tokenizer_error(Family::Bert, "pre_tokenizer", split(pattern));
         assert!(error.contains("pre_tokenizer: Split: regular expression `") && error.contains(expected), "{error}");
@@ -254,13 +256,12 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// The most memory that a damaged directory of 70 KB may make a student take, in MB, with what other tests take beside it;
-/// a sound one takes 2.
-const MOST_MEGABYTES: f32 = 32.0;
+/// How many seeds are tried; `APPRENTICE_CAMPAIGN=1` tries many.
+fn rounds(sample: u64, campaign: u64) -> u64 {
+    if std::env::var_os("APPRENTICE_CAMPAIGN").is_some() { campaign } else { sample }
+}
 
-#[test]
-fn damaged_directories_load_or_say_why() {
-    let rounds = if std::env::var_os("APPRENTICE_CAMPAIGN").is_some() { 4000 } else { 150 };
+fn difficult_sentence() -> [Sentence; 1] {
     let words = [
         "Anna",
         "met",
@@ -275,8 +276,19 @@ fn damaged_directories_load_or_say_why() {
         "東京",
         "##na",
         "▁",
+        "aaa",
     ];
-    let sentence = [Sentence::from_words("s", words)];
+    [Sentence::from_words("s", words)]
+}
+
+/// The most memory that a damaged directory of 70 KB may make a student take, in MB, with what other tests take beside it;
+/// a sound one takes 2.
+const MOST_MEGABYTES: f32 = 64.0;
+
+#[test]
+fn damaged_directories_load_or_say_why() {
+    let rounds = rounds(150, 4000);
+    let sentence = difficult_sentence();
     let (mut loaded, mut refused, mut largest) = (0, 0, 0.0_f32);
     for family in [Family::Bert, Family::Roberta, Family::XlmRoberta, Family::Electra] {
         let directory = copy(family);
@@ -314,4 +326,103 @@ fn damaged_directories_load_or_say_why() {
     }
     println!("{loaded} damaged directories loaded, {refused} were refused; the tests took {largest} MB at most");
     assert!(loaded > 0 && refused > 0, "{loaded} loaded, {refused} refused: the test is one-sided");
+}
+
+/// Every step that is allowed, with the parameters that are most likely to trip it.
+fn odd_steps() -> [Vec<Value>; 2] {
+    let patterns = ["a", "é", "▁", "a+", ".", "\\s+", "[^a]", "a|b", "\\b.", "^.", "..", "\\p{L}+"];
+    let kinds = ["String", "Regex"];
+    let patterns = || patterns.iter().flat_map(|p| kinds.iter().map(move |kind| json!({*kind: p})));
+    let plain = |names: &[&str]| names.iter().map(|name| json!({"type": name})).collect::<Vec<_>>();
+    let mut normalizers = plain(&["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "ByteLevel"]);
+    for pattern in patterns() {
+        for content in ["", "é", "aa"] {
+            normalizers.push(json!({"type": "Replace", "pattern": pattern, "content": content}));
+        }
+    }
+    for (left, right) in [(true, false), (false, true), (true, true)] {
+        normalizers.push(json!({"type": "Strip", "strip_left": left, "strip_right": right}));
+        normalizers.push(json!({"type": "BertNormalizer", "clean_text": left, "handle_chinese_chars": right,
+            "strip_accents": left, "lowercase": right}));
+    }
+    normalizers.extend(["", "▁", "ab"].map(|text| json!({"type": "Prepend", "prepend": text})));
+    let mut pre_tokenizers = plain(&["BertPreTokenizer", "Whitespace", "WhitespaceSplit", "UnicodeScripts"]);
+    for behavior in ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"] {
+        pre_tokenizers.push(json!({"type": "Punctuation", "behavior": behavior}));
+        for (pattern, invert) in patterns().flat_map(|p| [(p.clone(), false), (p, true)]) {
+            pre_tokenizers.push(json!({"type": "Split", "pattern": pattern, "behavior": behavior, "invert": invert}));
+        }
+    }
+    for flag in [true, false] {
+        pre_tokenizers.push(json!({"type": "Digits", "individual_digits": flag}));
+        pre_tokenizers
+            .push(json!({"type": "ByteLevel", "add_prefix_space": flag, "trim_offsets": flag, "use_regex": flag}));
+        for scheme in ["first", "never", "always"] {
+            pre_tokenizers
+                .push(json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": flag}));
+        }
+    }
+    pre_tokenizers.push(json!({"type": "CharDelimiterSplit", "delimiter": "n"}));
+    [normalizers, pre_tokenizers]
+}
+
+/// Steps that empty a word before others make crate `tokenizers` panic; here that is an error.
+#[test]
+fn steps_that_do_not_fit_each_other_are_an_error() {
+    let bert = |strip_accents: Value| {
+        json!({"type": "BertNormalizer", "clean_text": strip_accents.is_null(), "handle_chinese_chars": true,
+            "strip_accents": strip_accents, "lowercase": true})
+    };
+    let directory = copy(Family::Bert);
+    let path = directory.path().join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let steps =
+        json!([bert(Value::Null), {"type": "Prepend", "prepend": ""}, {"type": "Lowercase"}, bert(false.into())]);
+    tokenizer["normalizer"] = json!({"type": "Sequence", "normalizers": steps});
+    tokenizer["pre_tokenizer"] = Value::Null;
+    write(&path, tokenizer.to_string().as_bytes());
+    let error = error_of(directory.path());
+    assert!(error.contains("tokenizer.json: its steps do not fit each other"), "{error}");
+}
+
+#[test]
+fn no_sequence_of_allowed_steps_panics() {
+    let sentence = difficult_sentence();
+    let [normalizers, pre_tokenizers] = odd_steps();
+    let (mut loaded, mut refused) = (0, 0);
+    for family in [Family::Bert, Family::Roberta, Family::XlmRoberta] {
+        let directory = copy(family);
+        let path = directory.path().join("tokenizer.json");
+        let sound: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        for seed in 1..=rounds(150, 4000) {
+            let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+            let mut draw = |from: &[Value]| -> Vec<Value> {
+                (0..random.below(4)).map(|_| from[random.below(from.len())].clone()).collect()
+            };
+            let mut tokenizer = sound.clone();
+            let mut own = vec![sound["normalizer"].clone()];
+            own.retain(|step| !step.is_null());
+            own.extend(draw(&normalizers));
+            tokenizer["normalizer"] = json!({"type": "Sequence", "normalizers": own});
+            tokenizer["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": draw(&pre_tokenizers)});
+            let added = |content: &str| {
+                json!({"id": 5, "content": content, "special": false, "single_word": seed % 2 == 0,
+                "lstrip": seed % 3 == 0, "rstrip": seed % 5 == 0, "normalized": seed % 7 != 0})
+            };
+            tokenizer["added_tokens"] = json!([added("a"), added("o")]);
+            write(&path, tokenizer.to_string().as_bytes());
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let mut student = Student::load(directory.path(), &NetworkOptions::with_threads(Some(1)))?;
+                student.predict(&sentence, None)
+            }));
+            let panicked =
+                |_| panic!("{family:?}, seed {seed}: {} {}", tokenizer["normalizer"], tokenizer["pre_tokenizer"]);
+            match outcome.unwrap_or_else(panicked) {
+                Ok(_) => loaded += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    println!("{loaded} tokenizers of odd steps loaded, {refused} were refused");
+    assert!(loaded > refused, "{loaded} loaded, {refused} refused: the test is one-sided");
 }

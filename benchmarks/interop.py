@@ -1,13 +1,16 @@
 """Checks that transformers reads a model directory of ours and finds the same tags.
 
-    python interop.py --model DIR --sentences FILE.conll --predictions FILE.conll [--limit 200]
+    python interop.py --model DIR --sentences FILE.conll --predictions FILE.conll [--limit 200] [--logits PROGRAM]
 
 `--predictions` is what `apprentice predict --model DIR FILE.conll` wrote. Ours is the best well-formed tag sequence, so
 transformers' logits are decoded in the same way here; how many words differ from the plain argmax is printed beside it.
-Exits with 1 if a tag differs.
+`--logits` is the program that `cargo build -p apprentice-encoder --example logits` makes; then the logits of all tokens are
+compared too. Exits with 1 if a tag differs, or a logit by more than 1e-4.
 """
 
 import argparse
+import json
+import subprocess
 
 import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
@@ -39,6 +42,7 @@ def main():
     p.add_argument("--sentences", required=True)
     p.add_argument("--predictions", required=True)
     p.add_argument("--limit", type=int, default=200)
+    p.add_argument("--logits")
     a = p.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(a.model)
     model = AutoModelForTokenClassification.from_pretrained(a.model).eval()
@@ -47,11 +51,14 @@ def main():
     ours = read_conll(a.predictions)[: a.limit]
     assert len(sentences) == len(ours) > 0, f"{len(sentences)} sentences, {len(ours)} predictions"
     words, different, plain = 0, 0, 0
+    all_ids, all_logits = [], []
     for (tokens, _), (our_tokens, our_tags) in zip(sentences, ours):
         assert tokens == our_tokens
         encoded = tokenizer(tokens, is_split_into_words=True, return_tensors="pt")
         with torch.inference_mode():
             logits = model(**encoded).logits[0]
+        all_ids.append(encoded.input_ids[0].tolist())
+        all_logits.append(logits)
         ids, first = encoded.word_ids(), {}
         for position, word in enumerate(ids):
             if word is not None:
@@ -64,7 +71,13 @@ def main():
         different += sum(x != y for x, y in zip(theirs, our_tags))
         plain += sum(x != y for x, y in zip(argmax, our_tags))
     print(f"{len(sentences)} sentences, {words} words: {different} tags differ ({plain} from the plain argmax)")
-    raise SystemExit(different > 0)
+    largest = 0.0
+    if a.logits:
+        out = subprocess.run([a.logits, a.model], input=json.dumps(all_ids), capture_output=True, text=True, check=True)
+        pairs = zip(all_logits, json.loads(out.stdout), strict=True)
+        largest = max((theirs.flatten() - torch.tensor(ours)).abs().max().item() for theirs, ours in pairs)
+        print(f"largest difference of a logit: {largest:.1e}")
+    raise SystemExit(different > 0 or not largest < 1e-4)
 
 
 if __name__ == "__main__":

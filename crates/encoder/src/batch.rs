@@ -64,8 +64,8 @@ impl PackedBatch {
             let ids = &self.ids[bounds[0]..bounds[1]];
             let problem = if ids.is_empty() {
                 "it is empty".to_owned()
-            } else if ids.len() > config.max_position_embeddings {
-                format!("it has {} tokens, the model takes {}", ids.len(), config.max_position_embeddings)
+            } else if ids.len() > config.longest_sequence() {
+                format!("it has {} tokens, the model takes {}", ids.len(), config.longest_sequence())
             } else if let Some(id) = ids.iter().find(|&&id| id as usize >= config.vocab_size) {
                 format!("token id {id} is beyond the vocabulary of {}", config.vocab_size)
             } else {

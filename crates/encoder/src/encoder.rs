@@ -1,13 +1,14 @@
 //! The stack of layers, forward and backward, over buffers that are made once and reused.
 //!
 //! Per layer, with `x` the layer's input: `a = LN(x + dropout(attention(x) Wₒᵀ + bₒ))`,
-//! `out = LN(a + dropout(gelu(a Wᵢᵀ + bᵢ) W_fᵀ + b_f))` (Devlin et al., "BERT", 2018: post-norm residuals).
+//! `out = LN(a + dropout(act(a Wᵢᵀ + bᵢ) W_fᵀ + b_f))` (Devlin et al., "BERT", 2018: post-norm residuals).
 
 use crate::{
     EncoderConfig, Layout, PackedBatch,
     kernels::{
+        activation,
         attention::{self, AttentionShape},
-        bias, embedding, gelu,
+        bias, embedding,
         layer_norm::{self, Norm, Normalised, Summands},
         matmul::{Destination, Matrix, matmul},
     },
@@ -73,7 +74,7 @@ struct LayerBuffers {
     attention_norm: SavedNorm,
     /// `[T, H]`, the output of the attention sub-layer.
     attended: Vec<f32>,
-    /// `[T, I]`, before and after GELU.
+    /// `[T, I]`, before and after the activation.
     z: Vec<f32>,
     g: Vec<f32>,
     output_norm: SavedNorm,
@@ -100,6 +101,10 @@ pub(crate) struct Encoder {
     config: EncoderConfig,
     shape: AttentionShape,
     positions: Vec<usize>,
+    /// Stands for the segment embedding where the family has none: a row of zeros.
+    no_segment: Vec<f32>,
+    /// The embeddings before they are projected, `[T, E]`, where that is done.
+    embedded: Vec<f32>,
     /// The hidden states: the embedding's output, then every layer's, `[T, H]` each. Inference uses two by turns.
     hidden: Vec<Vec<f32>>,
     embedding_norm: SavedNorm,
@@ -130,11 +135,28 @@ fn both(norm: &NormRanges) -> std::ops::Range<usize> {
     norm.weight.start..norm.bias.end
 }
 
+/// RoBERTa's positions: the first token stands at `padding + 1`; padding tokens all stand at `padding`, uncounted.
+fn positions_behind(padding: usize, batch: &PackedBatch, to: &mut Vec<usize>) {
+    to.clear();
+    for bounds in batch.offsets().windows(2) {
+        let mut last = padding;
+        to.extend(batch.ids()[bounds[0]..bounds[1]].iter().map(|&id| {
+            if id as usize == padding {
+                return padding;
+            }
+            last += 1;
+            last
+        }));
+    }
+}
+
 impl Encoder {
     pub(crate) fn new(config: EncoderConfig) -> Self {
         Self {
             shape: AttentionShape::new(config.hidden_size, config.num_attention_heads),
             positions: Vec::new(),
+            no_segment: vec![0.0; config.embedding_width()],
+            embedded: Vec::new(),
             hidden: Vec::new(),
             embedding_norm: SavedNorm::default(),
             layers: Vec::new(),
@@ -152,6 +174,12 @@ impl Encoder {
         }
     }
 
+    /// The dropout between a layer's attention and its residual.
+    fn attention_dropout(&self, layer: usize, mode: Mode) -> Option<Dropout> {
+        let p = if self.config.family.drops_attention_output() { self.config.hidden_dropout_prob } else { 0.0 };
+        mode.dropout(sites::attention(layer), p)
+    }
+
     /// Makes every buffer as large as this batch needs; memory is only taken when a batch is larger than all before.
     fn fit(&mut self, batch: &PackedBatch, mode: Mode) {
         let keep = mode != Mode::Inference;
@@ -165,8 +193,15 @@ impl Encoder {
             self.layers.resize_with(layers, LayerBuffers::default);
         }
         self.shape.set(batch.offsets(), keep);
-        embedding::positions(batch.offsets(), &mut self.positions);
-        self.embedding_norm.fit(t, h);
+        match self.config.counted_padding() {
+            None => embedding::positions(batch.offsets(), &mut self.positions),
+            Some(padding) => positions_behind(padding, batch, &mut self.positions),
+        }
+        let e = self.config.embedding_width();
+        self.embedding_norm.fit(t, e);
+        if e != h {
+            self.embedded.resize(t * e, 0.0);
+        }
         self.branch.resize(t * h, 0.0);
         for states in &mut self.hidden[..hidden] {
             states.resize(t * h, 0.0);
@@ -186,22 +221,32 @@ impl Encoder {
     /// The last layer's hidden states, `[T, H]`.
     pub(crate) fn forward(&mut self, values: &[f32], layout: &Layout, batch: &PackedBatch, mode: Mode) -> &[f32] {
         self.fit(batch, mode);
-        let h = self.config.hidden_size;
-        let tables = embedding::Tables {
-            words: &values[layout.words.clone()],
-            positions: &values[layout.positions.clone()],
-            types: &values[layout.types.clone()],
-            hidden: h,
-        };
-        embedding::forward(tables, batch.ids(), &self.positions, &mut self.embedding_norm.x_hat);
-        let norm = self.norm(values, &layout.embedding_norm);
-        layer_norm::norm(norm, self.embedding_norm.for_writing(), &mut self.hidden[0]);
-        let dropout = mode.dropout(sites::EMBEDDING, self.config.hidden_dropout_prob);
-        bias::apply_dropout(&mut self.hidden[0], dropout);
+        self.embed(values, layout, batch, mode);
         for layer in 0..layout.layers.len() {
             self.forward_layer(values, layout, layer, mode);
         }
         &self.hidden[mode.state(layout.layers.len())]
+    }
+
+    /// Fills the first hidden states: the normalised sum of the embeddings, projected if they are narrower.
+    fn embed(&mut self, values: &[f32], layout: &Layout, batch: &PackedBatch, mode: Mode) {
+        let tables = embedding::Tables {
+            words: &values[layout.words.clone()],
+            positions: &values[layout.positions.clone()],
+            types: layout.types.as_ref().map_or(&self.no_segment, |types| &values[types.clone()]),
+            hidden: self.config.embedding_width(),
+        };
+        embedding::forward(tables, batch.ids(), &self.positions, &mut self.embedding_norm.x_hat);
+        let norm = self.norm(values, &layout.embedding_norm);
+        let embedded = if layout.projection.is_some() { &mut self.embedded } else { &mut self.hidden[0] };
+        layer_norm::norm(norm, self.embedding_norm.for_writing(), embedded);
+        bias::apply_dropout(embedded, mode.dropout(sites::EMBEDDING, self.config.hidden_dropout_prob));
+        if let Some(projection) = &layout.projection {
+            let e = self.config.embedding_width();
+            let weight = Matrix::new(&values[projection.weight.clone()], e).transposed();
+            matmul(Matrix::new(&self.embedded, e), weight, &mut self.hidden[0], Destination::Overwrite);
+            bias::add_bias(&mut self.hidden[0], &values[projection.bias.clone()]);
+        }
     }
 
     fn forward_layer(&mut self, values: &[f32], layout: &Layout, layer: usize, mode: Mode) {
@@ -209,6 +254,7 @@ impl Encoder {
         let (h, i) = (self.config.hidden_size, self.config.intermediate_size);
         let [attention_norm, output_norm] =
             [&ranges.attention_norm, &ranges.output_norm].map(|ranges| self.norm(values, ranges));
+        let attention_dropout = self.attention_dropout(layer, mode);
         let [from, to] = [layer, layer + 1].map(|l| mode.state(l));
         let [x, out] = self
             .hidden
@@ -231,7 +277,7 @@ impl Encoder {
             y: &self.branch,
             bias: &values[ranges.attention_bias.clone()],
             residual: x,
-            dropout: hidden_dropout(sites::attention(layer)),
+            dropout: attention_dropout,
         };
         layer_norm::residual_norm(
             summands,
@@ -241,7 +287,8 @@ impl Encoder {
         );
 
         linear(&buffers.attended, h, &ranges.intermediate_weight, &mut buffers.z);
-        gelu::bias_gelu(&mut buffers.z, &values[ranges.intermediate_bias.clone()], &mut buffers.g);
+        let bias = &values[ranges.intermediate_bias.clone()];
+        activation::forward(self.config.hidden_act, &mut buffers.z, bias, &mut buffers.g);
         linear(&buffers.g, i, &ranges.output_weight, &mut self.branch);
         let summands = Summands {
             y: &self.branch,
@@ -288,8 +335,33 @@ impl Encoder {
         for layer in (0..layout.layers.len()).rev() {
             self.backward_layer(values, layout, layer, mode, d_values);
         }
-        let h = self.config.hidden_size;
-        let Gradients { hidden: d, partials, .. } = &mut self.gradients;
+        self.backward_embedding(values, layout, batch, mode, d_values);
+    }
+
+    /// The way back through [`Self::embed`].
+    fn backward_embedding(
+        &mut self,
+        values: &[f32],
+        layout: &Layout,
+        batch: &PackedBatch,
+        mode: Mode,
+        d_values: &mut [f32],
+    ) {
+        let (e, h) = (self.config.embedding_width(), self.config.hidden_size);
+        let Gradients { hidden, branch, partials, .. } = &mut self.gradients;
+        let d = match &layout.projection {
+            None => hidden,
+            Some(projection) => {
+                bias::column_sums(hidden, &mut d_values[projection.bias.clone()], partials);
+                let d_y = Matrix::new(hidden, h);
+                let d_weight = &mut d_values[projection.weight.clone()];
+                matmul(d_y.transposed(), Matrix::new(&self.embedded, e), d_weight, Destination::Accumulate);
+                branch.resize(batch.tokens() * e, 0.0);
+                let weight = Matrix::new(&values[projection.weight.clone()], e);
+                matmul(d_y, weight, branch, Destination::Overwrite);
+                branch
+            }
+        };
         bias::apply_dropout(d, mode.dropout(sites::EMBEDDING, self.config.hidden_dropout_prob));
         layer_norm::norm_backward(
             &values[layout.embedding_norm.weight.clone()],
@@ -299,17 +371,21 @@ impl Encoder {
             partials,
         );
         let words = batch.ids().iter().map(|&id| id as usize);
-        // As in transformers, the padding token's embedding is not trained, should a text ever contain it.
-        embedding::scatter(d, words, self.config.pad_token_id, h, &mut d_values[layout.words.clone()]);
+        // As in transformers, neither the padding token's embedding is trained, should a text ever contain it, nor its
+        // position's, where it has one.
+        embedding::scatter(d, words, self.config.pad_token_id, e, &mut d_values[layout.words.clone()]);
         let positions = self.positions.iter().copied();
-        embedding::scatter(d, positions, None, h, &mut d_values[layout.positions.clone()]);
-        bias::column_sums(d, &mut d_values[layout.types.start..layout.types.start + h], partials);
+        embedding::scatter(d, positions, self.config.counted_padding(), e, &mut d_values[layout.positions.clone()]);
+        if let Some(types) = &layout.types {
+            bias::column_sums(d, &mut d_values[types.start..types.start + e], partials);
+        }
     }
 
     fn backward_layer(&mut self, values: &[f32], layout: &Layout, layer: usize, mode: Mode, d_values: &mut [f32]) {
         let ranges = &layout.layers[layer];
         let (h, i) = (self.config.hidden_size, self.config.intermediate_size);
         let t = self.hidden[layer].len() / h;
+        let attention_dropout = self.attention_dropout(layer, mode);
         let (x, buffers) = (&self.hidden[layer], &self.layers[layer]);
         let Gradients { hidden: d, branch, context, qkv, z, partials } = &mut self.gradients;
         branch.resize(t * h, 0.0);
@@ -335,7 +411,8 @@ impl Encoder {
         bias::dropout_backward(d, hidden_dropout(sites::output(layer)), branch, d_bias, partials);
         weight_gradient(branch, h, &buffers.g, i, &mut d_values[ranges.output_weight.clone()]);
         input_gradient(branch, &ranges.output_weight, i, z, Destination::Overwrite);
-        gelu::bias_gelu_backward(&buffers.z, z, &mut d_values[ranges.intermediate_bias.clone()], partials);
+        let d_bias = &mut d_values[ranges.intermediate_bias.clone()];
+        activation::backward(self.config.hidden_act, &buffers.z, z, d_bias, partials);
         weight_gradient(z, i, &buffers.attended, h, &mut d_values[ranges.intermediate_weight.clone()]);
         // `d` already holds the residual's share.
         input_gradient(z, &ranges.intermediate_weight, h, d, Destination::Accumulate);
@@ -344,7 +421,7 @@ impl Encoder {
         let d_norm = &mut d_values[both(&ranges.attention_norm)];
         layer_norm::norm_backward(weight, buffers.attention_norm.for_reading(), d, d_norm, partials);
         let d_bias = &mut d_values[ranges.attention_bias.clone()];
-        bias::dropout_backward(d, hidden_dropout(sites::attention(layer)), branch, d_bias, partials);
+        bias::dropout_backward(d, attention_dropout, branch, d_bias, partials);
         weight_gradient(branch, h, &buffers.context, h, &mut d_values[ranges.attention_weight.clone()]);
         input_gradient(branch, &ranges.attention_weight, h, context, Destination::Overwrite);
         let dropout = mode.dropout(sites::probabilities(layer), self.config.attention_probs_dropout_prob);
@@ -352,5 +429,20 @@ impl Encoder {
         bias::column_sums(qkv, &mut d_values[ranges.qkv_bias.clone()], partials);
         weight_gradient(qkv, 3 * h, x, h, &mut d_values[ranges.qkv_weight.clone()]);
         input_gradient(qkv, &ranges.qkv_weight, h, d, Destination::Accumulate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Family;
+
+    #[test]
+    fn distilbert_alone_has_no_dropout_behind_attention() {
+        for family in Family::ALL {
+            let encoder = Encoder::new(EncoderConfig::of(family));
+            let dropout = encoder.attention_dropout(0, Mode::Training { seed: 1, pass: 0 });
+            assert_eq!(dropout.is_none(), family == Family::DistilBert, "{family:?}");
+        }
     }
 }

@@ -16,6 +16,22 @@ pub enum EncoderError {
         /// The operating system's word.
         source: std::io::Error,
     },
+    /// What should be a file is something else.
+    #[error("{}: not a regular file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file larger than any sound one of its kind.
+    #[error("{}: {found} bytes, expected at most {limit}; it is not what its name says", path.display())]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        found: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// `config.json` is not JSON of the expected shape.
     #[error("{}: not a readable model configuration: {source}", path.display())]
     ConfigJson {
@@ -33,7 +49,10 @@ pub enum EncoderError {
         source: Box<EncoderError>,
     },
     /// The configuration is of a model that this engine does not compute.
-    #[error("model type `{found}` is not supported: expected `bert`; use the directory of a BERT model")]
+    #[error(
+        "model type `{found}` is not supported: expected `bert`, `distilbert`, `roberta`, `xlm-roberta` or `electra`; \
+         use the directory of such a model"
+    )]
     Architecture {
         /// The `model_type` found.
         found: String,
@@ -55,6 +74,34 @@ pub enum EncoderError {
         path: PathBuf,
         /// The reader's word.
         source: safetensors::SafeTensorError,
+    },
+    /// The header of a weights file gives a tensor an impossible place.
+    #[error("{}: tensor `{name}` {problem}; fetch or copy the file again", path.display())]
+    TensorPlace {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// What is wrong with its place, shape or size.
+        problem: String,
+    },
+    /// Two tensors of a file stand for the same weight.
+    #[error("{}: tensors `{first}` and `{second}` stand for the same weight, expected one of them", path.display())]
+    TensorTwice {
+        /// The file.
+        path: PathBuf,
+        /// A name.
+        first: String,
+        /// The other name.
+        second: String,
+    },
+    /// The index of a weights file in parts cannot be used.
+    #[error("{}: {problem}", path.display())]
+    ShardIndex {
+        /// The index file.
+        path: PathBuf,
+        /// What was found and expected.
+        problem: String,
     },
     /// A weight that the configuration asks for is not in the file.
     #[error("{}: tensor `{name}` is missing; the file does not fit its config.json", path.display())]

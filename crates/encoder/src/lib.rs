@@ -1,4 +1,4 @@
-//! The encoder engine: a BERT encoder with a linear output layer, trained and run on *packed* sequences.
+//! The encoder engine: a BERT-family encoder with a linear output layer, trained and run on *packed* sequences.
 //!
 //! A batch is a list of sequences laid end to end with their offsets ([`PackedBatch`]): no padding exists anywhere, so
 //! no time is spent on it and a sequence's result does not depend on its neighbours. The forward and backward passes of
@@ -8,7 +8,9 @@
 //! state, takes plain structs and gives plain slices. Another device or precision goes behind [`Device`] and
 //! [`Precision`] without its callers noticing.
 //!
-//! Shapes in the docs: `T` packed tokens of a batch, `H` hidden size, `I` intermediate size, `A` attention heads,
+//! BERT, DistilBERT, RoBERTa, XLM-RoBERTa and ELECTRA are one engine; [`Family`] says what tells them apart.
+//!
+//! Shapes in the docs: `T` packed tokens of a batch, `H` hidden size, `E` embedding width (`H` but in ELECTRA), `I` intermediate size, `A` attention heads,
 //! `D = H / A`, `C` classes, `R` rows that carry a class. Matrices are row-major; a weight is `[out, in]` as in PyTorch.
 //!
 //! ```
@@ -29,6 +31,8 @@ mod batch;
 mod config;
 mod encoder;
 mod error;
+mod family;
+mod files;
 mod head;
 mod kernels;
 mod memory;
@@ -36,11 +40,14 @@ mod network;
 mod optimizer;
 mod parameters;
 mod random;
+mod tensors;
 mod weights;
 
 pub use batch::PackedBatch;
-pub use config::EncoderConfig;
+pub use config::{Activation, EncoderConfig};
 pub use error::EncoderError;
+pub use family::Family;
+pub use files::read_bounded;
 pub use memory::TrainingMemory;
 pub use network::{Device, Network, NetworkOptions, Precision, Targets};
 pub use optimizer::AdamW;

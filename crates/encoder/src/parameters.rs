@@ -44,6 +44,13 @@ pub(crate) struct NormRanges {
     pub bias: Range<usize>,
 }
 
+/// The linear map from embeddings to hidden states, `[H, E]` and `[H]`, where their widths differ.
+#[derive(Debug, Clone)]
+pub(crate) struct ProjectionRanges {
+    pub weight: Range<usize>,
+    pub bias: Range<usize>,
+}
+
 /// Which tensor lies where.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -51,8 +58,9 @@ pub struct Layout {
     len: usize,
     pub(crate) words: Range<usize>,
     pub(crate) positions: Range<usize>,
-    pub(crate) types: Range<usize>,
+    pub(crate) types: Option<Range<usize>>,
     pub(crate) embedding_norm: NormRanges,
+    pub(crate) projection: Option<ProjectionRanges>,
     pub(crate) layers: Vec<LayerRanges>,
     pub(crate) head_weight: Range<usize>,
     pub(crate) head_bias: Range<usize>,
@@ -73,10 +81,10 @@ impl Builder {
         range
     }
 
-    fn norm(&mut self, prefix: &str, size: usize) -> NormRanges {
+    fn norm(&mut self, name: &str, size: usize) -> NormRanges {
         NormRanges {
-            weight: self.push(format!("{prefix}.LayerNorm.weight"), &[size], false),
-            bias: self.push(format!("{prefix}.LayerNorm.bias"), &[size], false),
+            weight: self.push(format!("{name}.weight"), &[size], false),
+            bias: self.push(format!("{name}.bias"), &[size], false),
         }
     }
 
@@ -89,15 +97,16 @@ impl Builder {
 
     fn layer(&mut self, index: usize, config: &EncoderConfig) -> LayerRanges {
         let (h, i) = (config.hidden_size, config.intermediate_size);
-        let layer = format!("bert.encoder.layer.{index}");
-        let parts = ["query", "key", "value"].map(|part| format!("{layer}.attention.self.{part}"));
+        let names = config.family.names();
+        let name = |part: &str| format!("{}.{}.{index}.{part}", names.prefix, names.stack);
+        let parts = names.query_key_value.map(name);
         let weights = parts.each_ref().map(|p| self.push(format!("{p}.weight"), &[h, h], true));
         let biases = parts.each_ref().map(|p| self.push(format!("{p}.bias"), &[h], false));
-        let (attention_weight, attention_bias) = self.linear(&format!("{layer}.attention.output.dense"), h, h);
-        let attention_norm = self.norm(&format!("{layer}.attention.output"), h);
-        let (intermediate_weight, intermediate_bias) = self.linear(&format!("{layer}.intermediate.dense"), i, h);
-        let (output_weight, output_bias) = self.linear(&format!("{layer}.output.dense"), h, i);
-        let output_norm = self.norm(&format!("{layer}.output"), h);
+        let (attention_weight, attention_bias) = self.linear(&name(names.attention), h, h);
+        let attention_norm = self.norm(&name(names.attention_norm), h);
+        let (intermediate_weight, intermediate_bias) = self.linear(&name(names.intermediate), i, h);
+        let (output_weight, output_bias) = self.linear(&name(names.output), h, i);
+        let output_norm = self.norm(&name(names.output_norm), h);
         LayerRanges {
             qkv_weight: weights[0].start..weights[2].end,
             qkv_bias: biases[0].start..biases[2].end,
@@ -117,13 +126,19 @@ impl Layout {
     /// The layout of an encoder with an output layer of `classes`.
     #[must_use]
     pub fn new(config: &EncoderConfig, classes: usize) -> Self {
-        let h = config.hidden_size;
+        let (e, h) = (config.embedding_width(), config.hidden_size);
+        let prefix = config.family.names().prefix;
         let mut builder = Builder::default();
-        let mut embedding = |name: &str, rows| builder.push(format!("bert.embeddings.{name}.weight"), &[rows, h], true);
+        let mut embedding =
+            |name: &str, rows| builder.push(format!("{prefix}.embeddings.{name}.weight"), &[rows, e], true);
         let words = embedding("word_embeddings", config.vocab_size);
         let positions = embedding("position_embeddings", config.max_position_embeddings);
-        let types = embedding("token_type_embeddings", config.type_vocab_size);
-        let embedding_norm = builder.norm("bert.embeddings", h);
+        let types = config.family.has_segments().then(|| embedding("token_type_embeddings", config.type_vocab_size));
+        let embedding_norm = builder.norm(&format!("{prefix}.embeddings.LayerNorm"), e);
+        let projection = (e != h).then(|| {
+            let (weight, bias) = builder.linear(&format!("{prefix}.embeddings_project"), h, e);
+            ProjectionRanges { weight, bias }
+        });
         let layers = (0..config.num_hidden_layers).map(|l| builder.layer(l, config)).collect();
         let (head_weight, head_bias) = builder.linear("classifier", classes, h);
         Self {
@@ -133,6 +148,7 @@ impl Layout {
             positions,
             types,
             embedding_norm,
+            projection,
             layers,
             head_weight,
             head_bias,
@@ -209,11 +225,12 @@ impl Parameters {
             if tensor.range == self.layout.words
                 && let Some(padding) = config.pad_token_id.filter(|id| *id < config.vocab_size)
             {
-                let start = padding * config.hidden_size;
-                values[start..start + config.hidden_size].fill(0.0);
+                let width = config.embedding_width();
+                values[padding * width..][..width].fill(0.0);
             }
         } else {
-            let norm_weight = tensor.name.ends_with("LayerNorm.weight");
+            // What does not decay is a bias or belongs to a LayerNorm.
+            let norm_weight = tensor.name.ends_with(".weight");
             values.fill(if norm_weight { 1.0 } else { 0.0 });
         }
     }

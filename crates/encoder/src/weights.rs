@@ -1,31 +1,42 @@
 //! Weights from and to `model.safetensors` of the Hugging Face layout.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
 
-use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
 
-use crate::{EncoderConfig, EncoderError, Layout, Parameters};
+use crate::{
+    EncoderConfig, EncoderError, Layout, Parameters,
+    family::Names,
+    tensors::{Place, TensorFiles, is_readable},
+};
 
 /// Where the output layer's weights come from.
+#[derive(Clone, Copy)]
 enum Head {
     Fresh { seed: u64 },
     File,
 }
 
-/// An encoder's weights from a safetensors file, with a fresh output layer of `classes`.
+/// An encoder's weights from a safetensors file, or from the files that a `model.safetensors.index.json` names, with a
+/// fresh output layer of `classes`.
 ///
-/// Tensor names may lack the prefix `bert.` and may end in the `gamma` and `beta` of old checkpoints; numbers may be
-/// stored as f32, f16 or bf16. Tensors that the architecture does not need (a pooler, a pretraining head) are ignored.
+/// Tensor names may lack the family's prefix (`bert.`) and may end in the `gamma` and `beta` of old checkpoints; numbers
+/// may be stored as f32, f16 or bf16. Tensors that the architecture does not need (a pooler, a pretraining head) are
+/// ignored. The files are not trusted: every shape is compared with `config` before memory is asked for.
 ///
 /// # Errors
-/// If the file is unreadable or incomplete, or a tensor is missing, has another shape or type, or is not finite.
+/// If a file is unreadable or incomplete, or a tensor is missing, has another shape or type, or is not finite.
 pub fn load_encoder(
     path: &Path,
     config: &EncoderConfig,
     classes: usize,
     seed: u64,
 ) -> Result<Parameters, EncoderError> {
-    load(path, config, classes, &Head::Fresh { seed })
+    load(path, config, classes, Head::Fresh { seed })
 }
 
 /// An encoder's weights together with those of its token-classification layer of `classes`; else as [`load_encoder`].
@@ -33,58 +44,28 @@ pub fn load_encoder(
 /// # Errors
 /// As [`load_encoder`].
 pub fn load_classifier(path: &Path, config: &EncoderConfig, classes: usize) -> Result<Parameters, EncoderError> {
-    load(path, config, classes, &Head::File)
+    load(path, config, classes, Head::File)
 }
 
-fn load(path: &Path, config: &EncoderConfig, classes: usize, head: &Head) -> Result<Parameters, EncoderError> {
+fn load(path: &Path, config: &EncoderConfig, classes: usize, head: Head) -> Result<Parameters, EncoderError> {
     config.check()?;
-    let safetensors_error = |source| EncoderError::Safetensors { path: path.to_owned(), source };
-    let bytes = std::fs::read(path).map_err(|source| EncoderError::Io { path: path.to_owned(), source })?;
-    let file = SafeTensors::deserialize(&bytes).map_err(safetensors_error)?;
-    let by_name: HashMap<String, TensorView<'_>> =
-        file.iter().map(|(name, view)| (canonical_name(name), view)).collect();
-
-    // Every tensor's shape is compared before the buffer is allocated: a config of absurd sizes asks for no memory.
+    let mut files = TensorFiles::open(path)?;
     let layout = Layout::new(config, classes);
-    let mut views = Vec::with_capacity(layout.tensors().len());
-    for tensor in layout.tensors() {
-        let fresh = matches!(head, Head::Fresh { .. }) && tensor.name.starts_with("classifier.");
-        let view = if fresh { None } else { by_name.get(&tensor.name) };
-        match view {
-            None if fresh => {}
-            None => return Err(EncoderError::MissingTensor { path: path.to_owned(), name: tensor.name.clone() }),
-            Some(view) if view.shape() != tensor.shape => {
-                return Err(EncoderError::TensorShape {
-                    path: path.to_owned(),
-                    name: tensor.name.clone(),
-                    found: view.shape().to_vec(),
-                    expected: tensor.shape.clone(),
-                });
-            }
-            Some(_) => {}
-        }
-        views.push(view);
-    }
+    let places = find(path, &files, &layout, config.family.names(), head)?;
 
     let mut parameters = Parameters::zeros(Arc::new(layout));
     let layout = parameters.layout().clone();
-    for (index, (tensor, view)) in layout.tensors().iter().zip(views).enumerate() {
-        let Some(view) = view else {
-            let Head::Fresh { seed } = *head else { unreachable!("every tensor was found: this is a bug") };
+    for (index, (tensor, place)) in layout.tensors().iter().zip(places).enumerate() {
+        let Some(place) = place else {
+            let Head::Fresh { seed } = head else { unreachable!("every tensor was found: this is a bug") };
             parameters.initialise_tensor(index, config, seed);
             continue;
         };
         let values = &mut parameters.values_mut()[tensor.range.clone()];
-        if !decode(view, values) {
-            return Err(EncoderError::TensorType {
-                path: path.to_owned(),
-                name: tensor.name.clone(),
-                found: format!("{:?}", view.dtype()),
-            });
-        }
+        files.read(&place, values)?;
         if let Some(position) = values.iter().position(|v| !v.is_finite()) {
             return Err(EncoderError::TensorValue {
-                path: path.to_owned(),
+                path: files.path(&place).to_owned(),
                 name: tensor.name.clone(),
                 found: values[position],
                 position,
@@ -94,35 +75,47 @@ fn load(path: &Path, config: &EncoderConfig, classes: usize, head: &Head) -> Res
     Ok(parameters)
 }
 
-/// The name that transformers gives the tensor today.
-fn canonical_name(name: &str) -> String {
-    let name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
-    let bare = name.starts_with("embeddings.") || name.starts_with("encoder.");
-    if bare { format!("bert.{name}") } else { name }
+/// The place of every tensor of the layout, `None` for a fresh one, its shape and number format checked.
+fn find(
+    path: &Path,
+    files: &TensorFiles,
+    layout: &Layout,
+    names: &Names,
+    head: Head,
+) -> Result<Vec<Option<Place>>, EncoderError> {
+    let mut by_name: BTreeMap<String, (&str, &Place)> = BTreeMap::new();
+    for (name, place) in &files.places {
+        if let Some((first, _)) = by_name.insert(canonical_name(name, names), (name, place)) {
+            let (path, first, second) = (files.path(place).to_owned(), first.to_owned(), name.clone());
+            return Err(EncoderError::TensorTwice { path, first, second });
+        }
+    }
+    let found = layout.tensors().iter().map(|tensor| {
+        if matches!(head, Head::Fresh { .. }) && tensor.name.starts_with("classifier.") {
+            return Ok(None);
+        }
+        let missing = || EncoderError::MissingTensor { path: path.to_owned(), name: tensor.name.clone() };
+        let (_, place) = by_name.get(&tensor.name).ok_or_else(missing)?;
+        let (path, name) = (files.path(place).to_owned(), tensor.name.clone());
+        if place.shape != tensor.shape {
+            let (found, expected) = (place.shape.clone(), tensor.shape.clone());
+            return Err(EncoderError::TensorShape { path, name, found, expected });
+        }
+        if !is_readable(place.dtype) {
+            return Err(EncoderError::TensorType { path, name, found: format!("{:?}", place.dtype) });
+        }
+        Ok(Some((*place).clone()))
+    });
+    found.collect()
 }
 
-/// Fills `values` from the little-endian bytes of `view`; false for a number format that is not read.
-fn decode(view: &TensorView<'_>, values: &mut [f32]) -> bool {
-    let bytes = view.data();
-    match view.dtype() {
-        Dtype::F32 => {
-            for (value, b) in values.iter_mut().zip(bytes.as_chunks().0) {
-                *value = f32::from_le_bytes(*b);
-            }
-        }
-        Dtype::F16 => {
-            for (value, b) in values.iter_mut().zip(bytes.as_chunks().0) {
-                *value = half::f16::from_le_bytes(*b).to_f32();
-            }
-        }
-        Dtype::BF16 => {
-            for (value, b) in values.iter_mut().zip(bytes.as_chunks().0) {
-                *value = half::bf16::from_le_bytes(*b).to_f32();
-            }
-        }
-        _ => return false,
-    }
-    true
+/// The name that transformers gives the tensor today.
+fn canonical_name(name: &str, names: &Names) -> String {
+    let name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
+    let stack = names.stack.split_once('.').map_or(names.stack, |(first, _)| first);
+    let root = name.split_once('.').map_or("", |(first, _)| first);
+    let bare = root == stack || root == "embeddings" || root == "embeddings_project";
+    if bare { format!("{}.{name}", names.prefix) } else { name }
 }
 
 /// Writes `parameters` as a safetensors file that transformers reads.

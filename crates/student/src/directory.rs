@@ -3,13 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use apprentice_core::Tag;
-use apprentice_encoder::EncoderConfig;
+use apprentice_encoder::{EncoderConfig, read_bounded};
 use serde_json::{Map, Value, json};
 
-use crate::{StudentError, labels::Labels, tokenize::SubwordTokenizer};
+use crate::{
+    StudentError,
+    foreign::{LARGEST_TOKENIZER, with_leading_blanks},
+    labels::Labels,
+    tokenize::{LARGEST_SETTINGS, LARGEST_VOCABULARY, SubwordTokenizer},
+};
 
-/// Files that belong to a tokeniser; whatever of them the source had is copied as it is.
-const TOKENIZER_FILES: [&str; 4] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"];
+/// Files that belong to a tokeniser, and how many bytes of them are read; whatever of them the source had is copied.
+const TOKENIZER_FILES: [(&str, u64); 4] = [
+    ("tokenizer.json", LARGEST_TOKENIZER),
+    ("tokenizer_config.json", LARGEST_SETTINGS),
+    ("vocab.txt", LARGEST_VOCABULARY),
+    ("special_tokens_map.json", LARGEST_SETTINGS),
+];
 
 /// What a student keeps of the directory it came from, to write it again.
 #[derive(Debug, Clone, Default)]
@@ -28,12 +38,23 @@ pub(crate) struct Parts {
     pub weights: PathBuf,
 }
 
+/// The forms of weights that are read, and of pickles, which are not; in the order of preference.
+const WEIGHTS: [&str; 2] = ["model.safetensors", "model.safetensors.index.json"];
+const PICKLES: [&str; 3] = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt"];
+
+/// The largest `config.json` that is read, in bytes; the encoder's own limit is the same.
+const LARGEST_CONFIG: u64 = 1 << 20;
+/// The most classes of a head: decoding keeps a table of their pairs.
+const MOST_CLASSES: usize = 4096;
+
 /// Reads and checks everything but the weights.
 pub(crate) fn read(directory: &Path) -> Result<Parts, StudentError> {
     let config_path = directory.join("config.json");
     let config = EncoderConfig::read(&config_path)?;
-    let origin = Origin { config: read_json(&config_path)?, tokenizer_files: tokenizer_files(directory)? };
+    let weights = weights(directory)?;
     let tokenizer = SubwordTokenizer::read(directory)?;
+    let mut origin = Origin { config: read_json(&config_path)?, tokenizer_files: tokenizer_files(directory)? };
+    ask_for_leading_blanks(directory, &mut origin.tokenizer_files)?;
     let largest_id = tokenizer.largest_id();
     if largest_id as usize >= config.vocab_size {
         return Err(StudentError::VocabularyTooLarge {
@@ -42,30 +63,42 @@ pub(crate) fn read(directory: &Path) -> Result<Parts, StudentError> {
             embedded: config.vocab_size,
         });
     }
-    let weights = directory.join("model.safetensors");
-    if !weights.exists() {
-        let pickle = directory.join("pytorch_model.bin").exists();
-        return Err(StudentError::NoWeights { path: directory.to_owned(), pickle });
-    }
     Ok(Parts { config, tokenizer, origin, weights })
 }
 
+/// The file of the weights, or of their parts.
+fn weights(directory: &Path) -> Result<PathBuf, StudentError> {
+    let first = |names: &[&'static str]| names.iter().copied().find(|name| directory.join(name).exists());
+    first(&WEIGHTS)
+        .map(|name| directory.join(name))
+        .ok_or_else(|| StudentError::NoWeights { path: directory.to_owned(), pickle: first(&PICKLES) })
+}
+
 fn read_json(path: &Path) -> Result<Map<String, Value>, StudentError> {
-    let text = std::fs::read_to_string(path).map_err(|source| StudentError::Io { path: path.to_owned(), source })?;
-    serde_json::from_str(&text).map_err(|source| StudentError::Json { path: path.to_owned(), source })
+    let text = read_bounded(path, LARGEST_CONFIG)?;
+    serde_json::from_slice(&text).map_err(|source| StudentError::Json { path: path.to_owned(), source })
 }
 
 fn tokenizer_files(directory: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, StudentError> {
-    let mut files = Vec::new();
-    for name in TOKENIZER_FILES {
-        let path = directory.join(name);
-        match std::fs::read(&path) {
-            Ok(content) => files.push((name, content)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(StudentError::Io { path, source }),
-        }
-    }
-    Ok(files)
+    let there = TOKENIZER_FILES.into_iter().filter(|(name, _)| directory.join(name).exists());
+    there.map(|(name, limit)| Ok((name, read_bounded(&directory.join(name), limit)?))).collect()
+}
+
+/// Makes the files say that words get a leading blank, where that was changed for words that come one by one; the
+/// settings too, from which transformers takes it.
+fn ask_for_leading_blanks(directory: &Path, files: &mut Vec<(&'static str, Vec<u8>)>) -> Result<(), StudentError> {
+    const SETTINGS: &str = "tokenizer_config.json";
+    let Some((_, tokenizer)) = files.iter_mut().find(|(name, _)| *name == "tokenizer.json") else { return Ok(()) };
+    let Some(changed) = with_leading_blanks(tokenizer) else { return Ok(()) };
+    *tokenizer = changed;
+    let json = |source| StudentError::Json { path: directory.join(SETTINGS), source };
+    let old = files.iter().find(|(name, _)| *name == SETTINGS);
+    let mut settings: Map<String, Value> =
+        old.map_or_else(|| Ok(Map::new()), |(_, content)| serde_json::from_slice(content)).map_err(json)?;
+    settings.insert("add_prefix_space".into(), true.into());
+    files.retain(|(name, _)| *name != SETTINGS);
+    files.push((SETTINGS, serde_json::to_vec_pretty(&settings).map_err(json)?));
+    Ok(())
 }
 
 /// The labels that `config.json` gives to the classes.
@@ -74,8 +107,8 @@ pub(crate) fn labels(directory: &Path, config: &Map<String, Value>) -> Result<La
     let names = config.get("id2label").and_then(Value::as_object).ok_or_else(|| {
         error("no id2label: expected a token-classification model, trained by `apprentice train`".into())
     })?;
-    if names.is_empty() {
-        return Err(error("id2label names no class".into()));
+    if !(1..=MOST_CLASSES).contains(&names.len()) {
+        return Err(error(format!("id2label names {} classes, expected from 1 to {MOST_CLASSES}", names.len())));
     }
     let tags = (0..names.len())
         .map(|class| {
@@ -106,10 +139,7 @@ pub(crate) fn contents(
         serde_json::to_vec_pretty(value).map_err(|source| StudentError::Json { path: "config.json".into(), source })
     };
     let mut map = origin.config.clone();
-    // By way of text: straight to a value, 0.1 in f32 would become 0.10000000149011612.
-    let own: Map<String, Value> = serde_json::to_string(config)
-        .and_then(|text| serde_json::from_str(&text))
-        .map_err(|source| StudentError::Json { path: "config.json".into(), source })?;
+    let own = config.to_map().map_err(|source| StudentError::Json { path: "config.json".into(), source })?;
     for (key, value) in own {
         map.entry(key).or_insert(value);
     }
@@ -120,7 +150,7 @@ pub(crate) fn contents(
         map.remove(key);
     }
     map.insert("torch_dtype".into(), json!("float32"));
-    map.insert("architectures".into(), json!(["BertForTokenClassification"]));
+    map.insert("architectures".into(), json!([config.family.classifier_class()]));
     map.insert("id2label".into(), by_class.into());
     map.insert("label2id".into(), by_name.into());
     let mut files = vec![("config.json", serialise(&map.into())?)];
@@ -130,7 +160,7 @@ pub(crate) fn contents(
             "tokenizer_class": "BertTokenizer",
             "do_lower_case": false,
             "strip_accents": false,
-            "model_max_length": config.max_position_embeddings,
+            "model_max_length": config.longest_sequence(),
             "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]",
             "cls_token": "[CLS]", "mask_token": "[MASK]",
         });

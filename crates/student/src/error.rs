@@ -38,18 +38,20 @@ pub enum StudentError {
         source: serde_json::Error,
     },
     /// The directory has no weights that are read.
-    #[error("{}: no model.safetensors{}", path.display(), if *pickle { "; pytorch_model.bin may run code when it is read and is never opened: convert it with `AutoModel.from_pretrained(DIR).save_pretrained(NEW)`" } else { ": not a model directory" })]
+    #[error("{}: no model.safetensors{}", path.display(), weights_advice(*pickle))]
     NoWeights {
         /// The directory.
         path: PathBuf,
-        /// Whether there is a pickle file instead.
-        pickle: bool,
+        /// The pickle file that is there instead.
+        pickle: Option<&'static str>,
     },
     /// The directory has no tokeniser.
-    #[error("{}: neither tokenizer.json nor vocab.txt", path.display())]
+    #[error("{}: neither tokenizer.json nor vocab.txt{}", path.display(), tokenizer_advice(*other))]
     NoTokenizer {
         /// The directory.
         path: PathBuf,
+        /// A vocabulary in another form that is there instead.
+        other: Option<&'static str>,
     },
     /// The tokeniser's file cannot be used.
     #[error("{}: {problem}", path.display())]
@@ -155,4 +157,23 @@ pub enum StudentError {
 fn listed(refused: &[RefusedCheckpoint]) -> String {
     let each: Vec<String> = refused.iter().map(ToString::to_string).collect();
     format!("no checkpoint can be used ({})", each.join("; "))
+}
+
+fn weights_advice(pickle: Option<&str>) -> String {
+    pickle.map_or_else(
+        || ": not a model directory".into(),
+        |name| {
+            format!(
+                "; {name} may run code when it is read and is never opened: where you trust it, convert it with \
+                 `AutoModel.from_pretrained(DIR).save_pretrained(NEW)` of transformers \
+                 (AutoModelForTokenClassification for a trained student)"
+            )
+        },
+    )
+}
+
+fn tokenizer_advice(other: Option<&str>) -> String {
+    other.map_or_else(String::new, |name| {
+        format!("; {name} is not read: convert it with `AutoTokenizer.from_pretrained(DIR).save_pretrained(NEW)` of transformers")
+    })
 }

@@ -9,6 +9,7 @@ mod checkpoint;
 mod data;
 mod directory;
 mod error;
+mod foreign;
 pub mod labels;
 mod settings;
 mod student;

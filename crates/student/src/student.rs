@@ -66,7 +66,7 @@ impl Student {
     /// A student on a pretrained encoder's directory, with a fresh head for entity types `labels`.
     ///
     /// # Errors
-    /// If the directory is not one of a BERT model or any of its files is faulty.
+    /// If the directory is not one of a BERT-family model or any of its files is faulty.
     pub fn from_encoder(
         directory: &Path,
         labels: Labels,
@@ -160,7 +160,7 @@ impl Student {
     /// The longest window that is used where `asked` was asked for: at most what the model takes.
     #[must_use]
     pub fn max_length(&self, asked: Option<usize>) -> usize {
-        let limit = self.config().max_position_embeddings;
+        let limit = self.config().longest_sequence();
         asked.unwrap_or(limit).min(limit)
     }
 

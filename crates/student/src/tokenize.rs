@@ -4,10 +4,16 @@
 //! is *owned* by exactly one window, the one that shows most of its surroundings: its label is learned and predicted
 //! there and nowhere else, so no word is lost and none counts twice.
 
-use std::{collections::HashMap, ops::Range, path::Path};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use ahash::AHashMap;
 use apprentice_core::Sentence;
+use apprentice_encoder::read_bounded;
 use tokenizers::{
     AddedToken, Model, Tokenizer, TokenizerImpl, Trainer,
     models::wordpiece::{WordPiece, WordPieceTrainer},
@@ -16,7 +22,10 @@ use tokenizers::{
     processors::bert::BertProcessing,
 };
 
-use crate::StudentError;
+use crate::{
+    StudentError,
+    foreign::{self, LARGEST_TOKENIZER},
+};
 
 /// A part of a sentence that the encoder sees at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +47,20 @@ pub struct SubwordTokenizer {
     unknown: u32,
 }
 
+/// The largest `vocab.txt`, and the largest of the other files beside a tokeniser, in bytes.
+pub(crate) const LARGEST_VOCABULARY: u64 = 16 << 20;
+pub(crate) const LARGEST_SETTINGS: u64 = 1 << 20;
+
+/// Files that hold a vocabulary in a form that is not read.
+const OTHER_VOCABULARIES: [&str; 5] =
+    ["vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model"];
+
 /// The special tokens of BERT, in the order in which a fresh vocabulary lists them.
 const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 impl SubwordTokenizer {
     /// The tokeniser of a model directory: `tokenizer.json`, or else `vocab.txt` (lower-cased unless
-    /// `tokenizer_config.json` says otherwise).
+    /// `tokenizer_config.json` says otherwise). The files are not trusted.
     ///
     /// # Errors
     /// If neither is there or the file cannot be used.
@@ -51,17 +68,21 @@ impl SubwordTokenizer {
         let json = directory.join("tokenizer.json");
         let vocabulary = directory.join("vocab.txt");
         if json.exists() {
-            let broken = |e: tokenizers::Error| problem(&json, format!("not a readable tokenizer: {e}"));
-            let tokenizer = Tokenizer::from_file(&json).map_err(broken)?;
+            let text = read_bounded(&json, LARGEST_TOKENIZER)?;
+            foreign::check(&text).map_err(|what| problem(&json, what))?;
+            let text = foreign::with_leading_blanks(&text).unwrap_or(text);
+            let tokenizer = guarded(|| Tokenizer::from_bytes(&text));
+            let tokenizer = tokenizer.map_err(|e| problem(&json, format!("not a readable tokenizer: {e}")))?;
             Self::new(tokenizer).map_err(|what| problem(&json, what))
         } else if vocabulary.exists() {
-            let text = std::fs::read_to_string(&vocabulary)
-                .map_err(|source| StudentError::Io { path: vocabulary.clone(), source })?;
+            let text = read_bounded(&vocabulary, LARGEST_VOCABULARY)?;
+            let text = String::from_utf8(text).map_err(|_| problem(&vocabulary, "not UTF-8".into()))?;
             let tokens: Vec<&str> = text.lines().map(str::trim_end).collect();
             let normalizer = normalizer(&directory.join("tokenizer_config.json"))?;
             Self::word_piece(&tokens, normalizer).map_err(|what| problem(&vocabulary, what))
         } else {
-            Err(StudentError::NoTokenizer { path: directory.to_owned() })
+            let other = OTHER_VOCABULARIES.into_iter().find(|name| directory.join(name).exists());
+            Err(StudentError::NoTokenizer { path: directory.to_owned(), other })
         }
     }
 
@@ -135,18 +156,26 @@ impl SubwordTokenizer {
         // Files may ask for cutting and padding; here windows do the one and nothing does the other.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
-        let ids = |special| tokenizer.encode("a", special).map(|e| e.get_ids().to_vec()).map_err(|e| e.to_string());
-        let (bare, whole) = (ids(false)?, ids(true)?);
+        let encode = |special| guarded(|| tokenizer.encode(vec!["a"], special));
+        let (bare, whole) = (encode(false)?, encode(true)?);
         if bare.is_empty() {
             return Err("makes nothing of the word `a`".into());
         }
-        let start = whole.windows(bare.len()).position(|w| w == bare);
-        let start = start.ok_or("does not keep the text between its special tokens")?;
+        let start = whole.get_special_tokens_mask().iter().take_while(|mask| **mask == 1).count();
+        let (prefix, rest) = whole.get_ids().split_at(start);
+        let suffix = rest.strip_prefix(bare.get_ids()).filter(|suffix| {
+            let mask = whole.get_special_tokens_mask();
+            mask[mask.len() - suffix.len()..].iter().all(|mask| *mask == 1)
+        });
+        let suffix = suffix.ok_or("does not keep the text once, as it is, between its special tokens")?;
+        if whole.get_type_ids().iter().any(|id| *id != 0) {
+            return Err("puts a sentence into another segment than the first".into());
+        }
         let unknown = ["[UNK]", "<unk>"].iter().find_map(|token| tokenizer.token_to_id(token));
         Ok(Self {
-            prefix: whole[..start].to_vec(),
-            suffix: whole[start + bare.len()..].to_vec(),
-            unknown: unknown.ok_or("has no token [UNK] for words that it cannot spell")?,
+            prefix: prefix.to_vec(),
+            suffix: suffix.to_vec(),
+            unknown: unknown.ok_or("has no token [UNK] or <unk> for words that it cannot spell")?,
             tokenizer,
         })
     }
@@ -217,9 +246,7 @@ impl SubwordTokenizer {
     }
 
     fn subwords(&self, word: &str) -> Result<Vec<u32>, StudentError> {
-        let encoding = self
-            .tokenizer
-            .encode(vec![word], false)
+        let encoding = guarded(|| self.tokenizer.encode(vec![word], false))
             .map_err(|e| problem(Path::new("tokenizer.json"), format!("fails on the word {word:?}: {e}")))?;
         let ids = encoding.get_ids();
         // A word of nothing but characters that normalisation removes still is a word with a label.
@@ -240,6 +267,16 @@ impl SubwordTokenizer {
     }
 }
 
+/// What crate `tokenizers` gives, or why not. It panics where steps of a strange tokeniser lengthen a word or leave
+/// nothing of it before others; that is an error of the file like any other. (The panic hook still sees it.)
+fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    // Nothing of a tokeniser is half changed by then: it is only read, but for a cache that takes whole entries.
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|e| e.to_string()),
+        Err(_) => Err("its steps do not fit each other: crate `tokenizers` panicked".into()),
+    }
+}
+
 fn problem(path: &Path, problem: String) -> StudentError {
     StudentError::Tokenizer { path: path.to_owned(), problem }
 }
@@ -249,9 +286,9 @@ fn normalizer(path: &Path) -> Result<BertNormalizer, StudentError> {
     if !path.exists() {
         return Ok(BertNormalizer::default());
     }
-    let text = std::fs::read_to_string(path).map_err(|source| StudentError::Io { path: path.to_owned(), source })?;
+    let text = read_bounded(path, LARGEST_SETTINGS)?;
     let config: serde_json::Value =
-        serde_json::from_str(&text).map_err(|source| StudentError::Json { path: path.to_owned(), source })?;
+        serde_json::from_slice(&text).map_err(|source| StudentError::Json { path: path.to_owned(), source })?;
     let flag = |key| config.get(key).and_then(serde_json::Value::as_bool);
     Ok(BertNormalizer::new(
         true,

@@ -43,7 +43,7 @@ struct Flags {
     /// The directory to write [default: apprentice-quickstart]
     #[arg(short, long)]
     output: Option<PathBuf>,
-    /// A BERT model directory, or `scratch:LAYERSxHIDDENxHEADS` [default: scratch:2x128x4]
+    /// A model directory of the BERT family, or `scratch:LAYERSxHIDDENxHEADS` [default: scratch:2x128x4]
     #[arg(long)]
     encoder: Option<String>,
     #[command(flatten)]

@@ -1,5 +1,7 @@
 //! `train` cut off at any moment, and on a disk that is full.
 
+#![expect(clippy::disallowed_methods, reason = "the files are a test's own, and some are to be damaged")]
+
 use std::{
     fs,
     path::Path,

@@ -6,6 +6,7 @@
 //! Work is cut into pieces whose bounds depend on the shapes alone, never on the number of threads, and partial sums
 //! are added up in order: the same input gives the same bits however many threads there are.
 
+pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod bias;
 pub(crate) mod cross_entropy;

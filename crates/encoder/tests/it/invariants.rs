@@ -1,15 +1,28 @@
 //! What must hold whatever the numbers are.
 
-use apprentice_encoder::{AdamW, EncoderError, Network, NetworkOptions, Parameters, Targets};
+use apprentice_encoder::{AdamW, EncoderConfig, EncoderError, Family, Network, NetworkOptions, Parameters, Targets};
 
 use crate::{pack, sequences, small_config};
 
 const CLASSES: usize = 7;
 
 fn network(threads: usize) -> Network {
-    let config = small_config();
+    network_of(small_config(), threads)
+}
+
+fn network_of(config: EncoderConfig, threads: usize) -> Network {
     let parameters = Parameters::initialised(&config, CLASSES, 11).unwrap();
     Network::new(config, parameters, &NetworkOptions::with_threads(Some(threads))).unwrap()
+}
+
+/// A small model of every family.
+fn configs() -> impl Iterator<Item = EncoderConfig> {
+    Family::ALL.into_iter().map(|family| {
+        let of_family = EncoderConfig::of(family);
+        let embedding_size = of_family.embedding_size.map(|_| 20);
+        let (pad_token_id, max_position_embeddings) = (of_family.pad_token_id, 40 + of_family.first_position());
+        EncoderConfig { family, embedding_size, pad_token_id, max_position_embeddings, ..small_config() }
+    })
 }
 
 /// Five training steps with dropout; the parameters' bits afterwards.
@@ -28,15 +41,21 @@ fn train(mut network: Network) -> Vec<u32> {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    let one = train(network(1));
-    for threads in [2, 3, 8] {
-        assert!(one == train(network(threads)), "{threads} threads: other bits than one thread");
+    for config in configs() {
+        let one = train(network_of(config.clone(), 1));
+        for threads in [2, 3, 8] {
+            let other = train(network_of(config.clone(), threads));
+            assert!(one == other, "{:?}, {threads} threads: other bits than one thread", config.family);
+        }
     }
 }
 
 #[test]
 fn neighbours_do_not_change_a_bit() {
-    let mut network = network(2);
+    configs().for_each(|config| compare_alone_and_together(network_of(config, 2)));
+}
+
+fn compare_alone_and_together(mut network: Network) {
     let all = sequences(&[5, 1, 40, 17, 2, 9, 33, 1, 3]);
     let batch = pack(&all);
     let rows: Vec<usize> = (0..batch.tokens()).collect();

@@ -1,11 +1,16 @@
 //! The same numbers as transformers: logits, loss, every gradient, ten optimiser steps. The fixtures are made by
-//! `tests/fixtures/make_parity.py`.
+//! `tests/fixtures/make_parity.py`, for every family of encoders.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use apprentice_encoder::{
-    AdamW, EncoderConfig, Network, NetworkOptions, PackedBatch, Parameters, Targets, load_classifier, load_encoder,
+    AdamW, EncoderConfig, Family, Network, NetworkOptions, PackedBatch, Parameters, Targets, load_classifier,
+    load_encoder,
 };
+use safetensors::SafeTensors;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -100,32 +105,63 @@ impl Case {
     }
 }
 
-#[test]
-fn small_random_bert() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/small");
-    let config = EncoderConfig::read(&directory.join("config.json")).unwrap();
-    let weights = directory.join("model.safetensors");
-    let parameters = load_classifier(&weights, &config, CLASSES).unwrap();
-    let mut case = Case::new(&directory.join("parity.json"), config.clone(), parameters);
+/// The folder of a family's fixture.
+fn fixture(family: Family) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family.model_type())
+}
 
-    let logits = case.largest_logit_difference();
-    let loss = case.accumulate();
-    let loss_difference = (loss - case.fixture.losses[0]).abs();
-    // The gradients file has the names and shapes of a model.
-    let expected = load_classifier(&directory.join("gradients.safetensors"), &config, CLASSES).unwrap();
-    let mut worst = (0.0, String::new());
-    for ((tensor, ours), (_, theirs)) in case.network.gradients().unwrap().tensors().zip(expected.tensors()) {
-        let difference = ours.iter().zip(theirs).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
-        let largest = theirs.iter().map(|v| f64::from(v.abs())).fold(0.0, f64::max);
-        // Keys' biases get no gradient but rounding: softmax ignores what is added to a whole row.
-        let relative = difference / largest.max(1e-4);
-        if relative > worst.0 {
-            worst = (relative, tensor.name.clone());
+#[test]
+fn small_random_models_of_every_family() {
+    for family in Family::ALL {
+        let directory = fixture(family);
+        let config = EncoderConfig::read(&directory.join("config.json")).unwrap();
+        assert_eq!(config.family, family);
+        let parameters = load_classifier(&directory.join("model.safetensors"), &config, CLASSES).unwrap();
+        let mut case = Case::new(&directory.join("parity.json"), config.clone(), parameters);
+
+        let logits = case.largest_logit_difference();
+        let loss = case.accumulate();
+        let loss_difference = (loss - case.fixture.losses[0]).abs();
+        // The gradients file has the names and shapes of a model.
+        let expected = load_classifier(&directory.join("gradients.safetensors"), &config, CLASSES).unwrap();
+        let mut worst = (0.0, String::new());
+        for ((tensor, ours), (_, theirs)) in case.network.gradients().unwrap().tensors().zip(expected.tensors()) {
+            let difference = ours.iter().zip(theirs).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+            let largest = theirs.iter().map(|v| f64::from(v.abs())).fold(0.0, f64::max);
+            // Keys' biases get no gradient but rounding: softmax ignores what is added to a whole row.
+            let relative = difference / largest.max(1e-4);
+            if relative > worst.0 {
+                worst = (relative, tensor.name.clone());
+            }
         }
+        let steps = case.largest_loss_difference();
+        let name = family.model_type();
+        println!(
+            "{name}: logits {logits:.2e}, loss {loss_difference:.2e}, gradients {worst:?}, ten losses {steps:.2e}"
+        );
+        assert!(logits < 1e-4 && loss_difference < 1e-5 && worst.0 < 1e-3 && steps < 1e-4, "{name}");
     }
-    let steps = case.largest_loss_difference();
-    println!("small: logits {logits:.2e}, loss {loss_difference:.2e}, gradients {worst:?}, ten losses {steps:.2e}");
-    assert!(logits < 1e-4 && loss_difference < 1e-5 && worst.0 < 1e-3 && steps < 1e-4);
+}
+
+/// What is saved has the names, shapes and bits of what transformers saved, and so loads there as the same model.
+#[test]
+fn saved_tensors_are_those_of_transformers() {
+    let directory = tempfile::tempdir().unwrap();
+    let saved = directory.path().join("model.safetensors");
+    for family in Family::ALL {
+        let theirs = fixture(family).join("model.safetensors");
+        let config = EncoderConfig::read(&fixture(family).join("config.json")).unwrap();
+        apprentice_encoder::save(&load_classifier(&theirs, &config, CLASSES).unwrap(), &saved).unwrap();
+        let [ours, theirs] = [&saved, &theirs].map(|path| std::fs::read(path).unwrap());
+        let [ours, theirs] = [&ours, &theirs].map(|bytes| SafeTensors::deserialize(bytes).unwrap());
+        let sorted = |file: &SafeTensors<'_>| {
+            let mut tensors: Vec<_> =
+                file.iter().map(|(n, v)| (n.to_owned(), v.shape().to_vec(), v.data().to_vec())).collect();
+            tensors.sort_unstable();
+            tensors
+        };
+        assert!(sorted(&ours) == sorted(&theirs), "{}: other tensors", family.model_type());
+    }
 }
 
 #[test]

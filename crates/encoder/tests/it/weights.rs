@@ -112,16 +112,30 @@ fn configurations_of_other_models_are_refused() {
         std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
         EncoderConfig::read(&path).unwrap_err().to_string()
     };
-    assert!(
-        read(r#"{"model_type": "roberta"}"#)
-            .contains("config.json: model type `roberta` is not supported: expected `bert`")
-    );
+    let stranger = read(r#"{"model_type": "gpt2"}"#);
+    assert!(stranger.contains("config.json: model type `gpt2` is not supported: expected `bert`, `distilbert`"));
     assert!(read("{}").contains("`(none)`"));
-    assert!(read(r#"{"model_type": "bert", "hidden_act": "relu"}"#).contains("hidden_act is relu, expected gelu"));
-    assert!(read(r#"{"model_type": "bert", "num_attention_heads": 7}"#).contains("a divisor of hidden_size = 768"));
+    let act = read(r#"{"model_type": "bert", "hidden_act": "silu"}"#);
+    assert!(act.contains("hidden_act is silu, expected gelu, gelu_new or relu"), "{act}");
+    // The keys are named as the family's files name them.
+    assert!(read(r#"{"model_type": "distilbert", "activation": "silu"}"#).contains("activation is silu"));
+    assert!(read(r#"{"model_type": "distilbert", "n_heads": 7}"#).contains("n_heads is 7, expected a divisor of 768"));
+    assert!(read(r#"{"model_type": "distilbert", "dim": "x"}"#).contains("dim is x, expected a whole number"));
+    assert!(
+        read(r#"{"model_type": "roberta", "pad_token_id": null}"#).contains("pad_token_id is null, expected an id")
+    );
+    let short = read(r#"{"model_type": "roberta", "max_position_embeddings": 2}"#);
+    assert!(short.contains("max_position_embeddings is 2, expected more than 2"), "{short}");
+    assert!(read(r#"{"model_type": "bert", "pad_token_id": 30522}"#).contains("expected less than vocab_size = 30522"));
+    assert!(read(r#"{"model_type": "electra", "embedding_size": 0}"#).contains("embedding_size is 0, expected from 1"));
+    let relative = read(r#"{"model_type": "bert", "position_embedding_type": "relative_key"}"#);
+    assert!(relative.contains("position_embedding_type is relative_key, expected absolute"), "{relative}");
+    assert!(read(r#"{"model_type": "bert", "layer_norm_eps": 1e60}"#).contains("layer_norm_eps is inf"));
+    assert!(read(r#"{"model_type": "bert", "num_attention_heads": 7}"#).contains("expected a divisor of 768"));
     assert!(read(r#"{"model_type": "bert", "hidden_size": 99999999999}"#).contains("hidden_size is 99999999999"));
     assert!(read(r#"{"model_type": "bert", "num_hidden_layers": 9999}"#).contains("num_hidden_layers is 9999"));
     assert!(read(r#"{"model_type": "bert", "hidden_size": 1048572}"#).contains("at most 8589934592 parameters"));
     assert!(read(r#"{"model_type": "bert", "is_decoder": true}"#).contains("is_decoder is true, expected false"));
+    assert!(read(r#"{"model_type": "bert", "vocab_size": -1}"#).contains("vocab_size is -1, expected a whole number"));
     assert!(read(r#"{"model_type": "bert", "hidden_size": "#).contains("config.json: not a readable model"));
 }

@@ -1,5 +1,7 @@
 //! Checkpoints: a run that was cut off ends as if it had not been, and what is damaged is refused.
 
+#![expect(clippy::disallowed_methods, reason = "the files are a test's own, and some are to be damaged")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

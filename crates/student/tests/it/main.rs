@@ -4,12 +4,18 @@
 
 mod checkpoints;
 mod directory;
+mod families;
+mod foreign;
 mod tokenizing;
 mod training;
 
 use apprentice_core::{Entity, Provenance, Sentence, Span};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{Student, labels::Labels, tokenize::SubwordTokenizer};
+
+/// Says how much memory the tests take.
+#[global_allocator]
+static MEMORY: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 
 /// `n` sentences of a toy language: a word in capitals is a PER, and `in X` makes X a LOC.
 fn toy(n: usize, from: usize) -> Vec<Sentence> {

@@ -142,9 +142,7 @@ impl<'a> Run<'a> {
     fn new(settings: &'a Settings, flags: &'a CheckpointFlags, metrics: File, tokens_before: usize) -> Self {
         let directory = unfinished(&settings.output);
         let checkpoints = Checkpoints::new(directory.join("checkpoints"), flags.keep);
-        #[expect(clippy::disallowed_methods, reason = "when a checkpoint is made changes nothing about the run")]
-        let saved = Instant::now();
-        Self { settings, flags, directory, checkpoints, metrics, tokens_before, saved }
+        Self { settings, flags, directory, checkpoints, metrics, tokens_before, saved: Instant::now() }
     }
 
     /// Leaves out what was noted after the checkpoint: it will be noted again. Gives the sub-words of what is left.
@@ -183,9 +181,7 @@ impl<'a> Run<'a> {
         let by_time = self.saved.elapsed().as_secs_f64() >= self.flags.checkpoint_minutes * 60.0;
         if (by_steps || by_time) && report.step < report.steps {
             self.save(trainer)?;
-            #[expect(clippy::disallowed_methods, reason = "when a checkpoint is made changes nothing about the run")]
-            let now = Instant::now();
-            self.saved = now;
+            self.saved = Instant::now();
         }
         Ok(())
     }
@@ -230,10 +226,9 @@ impl<'a> Run<'a> {
 
 /// The metrics' file, held against other processes.
 fn locked(file: File, directory: &Path) -> Result<File> {
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => bail!("{}: another process is at work on this run", directory.display()),
-        // Where there are no locks, nobody is kept out.
-        Err(fs::TryLockError::Error(_)) => Ok(file),
+    // Where there are no locks, nobody is kept out.
+    if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
+        bail!("{}: another process is at work on this run", directory.display());
     }
+    Ok(file)
 }

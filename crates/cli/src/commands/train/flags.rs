@@ -9,7 +9,9 @@ use serde::{Serialize, Serializer};
 
 #[derive(ClapArgs, Serialize)]
 pub struct Flags {
-    /// A BERT model directory in the Hugging Face layout, or `scratch:LAYERSxHIDDENxHEADS`.
+    /// A model directory in the Hugging Face layout (BERT, DistilBERT, RoBERTa, XLM-RoBERTa or ELECTRA, by the
+    /// `model_type` of its config.json; weights as safetensors), or `scratch:LAYERSxHIDDENxHEADS`, a BERT of random
+    /// weights.
     #[arg(long)]
     encoder: Option<String>,
     /// Human-labelled files of columns.

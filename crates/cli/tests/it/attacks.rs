@@ -103,15 +103,20 @@ fn entities(record: &Value, sentence: &str) -> Vec<(String, String)> {
 
 /// Every mention has one outcome, every sentence too.
 fn check_account(account: &Value, sentences: usize) {
+    let requests = &account["requests"];
+    assert_eq!((&requests["asked"], &requests["left"]), (&sentences.into(), &0.into()));
+    assert_eq!(account["sentences"], sentences);
+    let failed = account["failed"]["count"].as_u64().unwrap() as usize;
+    assert_eq!(sentences, failed + account["written"].as_u64().unwrap() as usize);
+    let account = &account["strategies"][0];
     let number = |name: &str| account[name].as_u64().unwrap_or_else(|| panic!("{name} in {account}")) as usize;
     let count = |name: &str| account[name]["count"].as_u64().unwrap() as usize;
     let unknown: u64 = account["unknown_types"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
     let placed: usize = ["exact", "folded", "fuzzy", "approximate"].map(number).iter().sum();
     assert_eq!(number("mentions"), placed + count("missing") + count("overlaps") + unknown as usize);
     let failures = account["failures"].as_array().unwrap().len();
+    // Of an answer that came, and that was not cut short by the provider, all is accounted for.
     assert_eq!(sentences, number("done") + failures + number("unanswered"));
-    let requests = &account["requests"];
-    assert_eq!((&requests["asked"], &requests["left"]), (&sentences.into(), &0.into()));
 }
 
 fn job(act: fn(&Asked) -> Act, strategy: &str) -> (BTreeMap<String, Value>, Value, Server) {
@@ -151,7 +156,7 @@ fn attacks_on_a_model_that_does_its_work_change_nothing() {
         sent.sort_unstable();
         sent.dedup();
         assert_eq!(came, sent);
-        assert_eq!((records.len(), &account["unanswered"]), (clean.len() + attackers.len(), &0.into()));
+        assert_eq!((records.len(), &account["failed"]["count"]), (clean.len() + attackers.len(), &0.into()));
         let mut names = 0;
         for (id, text) in &attackers {
             for (surface, label) in entities(&records[id], text) {
@@ -176,6 +181,7 @@ fn attacks_on_a_model_that_obeys_leave_the_sentence_and_the_labels_alone() {
             }
         }
         // The model did obey.
+        let account = &account["strategies"][0];
         let lost = account["missing"]["count"].as_u64().unwrap();
         assert!(
             lost > 20 && account["unknown_types"]["SYSTEM"].as_u64() > Some(5),

@@ -77,7 +77,10 @@ fn a_sentence_may_be_recorded_once_per_strategy() {
     assert_eq!(ids, ["b", "a"], "in the order of the sentences");
 
     let twice = read(&(both + &line("b", "cot", "B ."))).unwrap_err();
-    assert_eq!(twice.to_string(), "t.jsonl:4: sentence b under strategy cot was recorded on line 3 already; keep one, or give each a \"sample\" of its own");
+    assert_eq!(
+        twice.to_string(),
+        "t.jsonl:4: sentence b under strategy cot was recorded on line 3 already; keep one, or give each a \"sample\" of its own"
+    );
 }
 
 #[test]

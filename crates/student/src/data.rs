@@ -91,7 +91,8 @@ pub(crate) struct Example {
     pub(crate) windows: Vec<Window>,
     /// The class of each word.
     pub(crate) classes: Vec<u32>,
-    pub(crate) weight: f32,
+    /// What the loss of each word is multiplied by, beside the pool's own weight.
+    pub(crate) weights: Vec<f32>,
 }
 
 impl Example {
@@ -101,10 +102,11 @@ impl Example {
     }
 }
 
-/// Tokenises the sentences and looks up their classes.
+/// Tokenises the sentences, looks up their classes and weighs their words.
 pub(crate) fn examples(
     student: &Student,
     pool: &TrainingPool<'_>,
+    settings: &TrainSettings,
     max_length: usize,
 ) -> Result<Vec<Example>, StudentError> {
     let windows = student.tokenizer.windows(pool.sentences, max_length)?;
@@ -119,7 +121,13 @@ pub(crate) fn examples(
                 label: label.to_string(),
                 known: student.labels.types().into_iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", "),
             })?;
-            Ok(Example { windows, classes, weight })
+            let mut weights = vec![weight; classes.len()];
+            for (index, entity) in sentence.entities().iter().enumerate().filter(|_| settings.weigh_by_confidence) {
+                if let Some(confidence) = sentence.confidence(index) {
+                    weights[entity.span.range()].iter_mut().for_each(|word| *word *= confidence.get() as f32);
+                }
+            }
+            Ok(Example { windows, classes, weights })
         })
         .collect()
 }

@@ -39,6 +39,10 @@ pub struct TrainSettings {
     pub weight_decay: f64,
     /// Gradients are scaled down to this global norm; 0 for no clipping.
     pub max_gradient_norm: f64,
+    /// Whether the loss of an entity's words is multiplied by the confidence that its labeller has in it, where the data
+    /// say so: entities on which a teacher's answers do not agree count less.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub weigh_by_confidence: bool,
     /// Decides the order of the data, dropout and fresh weights.
     pub seed: u64,
     /// Longest window in sub-words; the model's limit if absent.
@@ -88,6 +92,7 @@ impl Default for TrainSettings {
             head_rate: 1.0,
             weight_decay: 0.0,
             max_gradient_norm: 1.0,
+            weigh_by_confidence: false,
             seed: 1,
             max_length: None,
             epoch_size: None,

@@ -162,7 +162,8 @@ impl Trainer {
         settings.check()?;
         data.check(settings)?;
         let max_length = student.max_length(settings.max_length);
-        let pools: Result<Vec<_>, _> = data.pools().map(|pool| examples(&student, pool, max_length)).collect();
+        let pools: Result<Vec<_>, _> =
+            data.pools().map(|pool| examples(&student, pool, settings, max_length)).collect();
         let pools = pools?;
         let plan = data::plan(settings, &data, &pools);
         let outline = plan.outline()?;
@@ -248,7 +249,7 @@ impl Trainer {
         put(self.student.config());
         put(&self.student.labels.names().collect::<Vec<_>>());
         for example in self.pools.iter().flatten() {
-            put(&(&example.windows, &example.classes, example.weight.to_bits()));
+            put(&(&example.windows, &example.classes, &example.weights));
         }
         put(&self.plan.pools.all().map(|pool| (&pool.name, pool.tokens.len())).collect::<Vec<_>>());
         if let Some(dev) = &self.dev {
@@ -372,12 +373,12 @@ impl Trainer {
     fn accumulate(&mut self, epoch: &Epoch, batch: Range<usize>) -> Result<(f64, usize), StudentError> {
         let drawn: Vec<(&Example, f32)> = epoch.draws[batch]
             .iter()
-            .map(|draw| {
-                let example = &self.pools[draw.pool][draw.index];
-                (example, epoch.weights[draw.pool] as f32 * example.weight)
-            })
+            .map(|draw| (&self.pools[draw.pool][draw.index], epoch.weights[draw.pool] as f32))
             .collect();
-        let weight: f64 = drawn.iter().map(|(example, weight)| example.classes.len() as f64 * f64::from(*weight)).sum();
+        let of_words = |(example, weight): &(&Example, f32)| -> f64 {
+            example.weights.iter().map(|word| f64::from(word * weight)).sum()
+        };
+        let weight: f64 = drawn.iter().map(of_words).sum();
         // Sentences without a word have no label to learn from, nor have those of weight 0; a batch of nothing else has
         // no gradient either.
         let weight = if weight > 0.0 { weight } else { 1.0 };
@@ -465,7 +466,7 @@ impl Labelled {
                 let start = packed.batch.tokens();
                 packed.rows.extend(window.rows.iter().map(|row| start + row));
                 packed.classes.extend_from_slice(&example.classes[window.words.clone()]);
-                packed.weights.resize(packed.rows.len(), *weight);
+                packed.weights.extend(example.weights[window.words.clone()].iter().map(|word| word * weight));
                 packed.batch.push(&window.ids);
             }
         }

@@ -69,7 +69,7 @@ pub enum Batch {
 /// What all epochs may cost together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// So many optimiser steps, exactly: every epoch has as many, and the last also takes what the division leaves.
+    /// So many optimiser steps, exactly, in the same proportion by the end of every epoch.
     Steps(usize),
     /// So many sub-words. By the end of epoch `e` of `E`, counted from 1, `e / E` of them are spent, less what the next
     /// sentence was too long for; so the whole run stays below the budget by less than one sentence.
@@ -244,16 +244,13 @@ impl Plan {
     }
 
     pub(super) fn end(&self, epoch: usize) -> End {
-        let parts = self.epochs;
+        // What is spent of a budget after so many epochs.
+        let spent = |all: usize, epochs: usize| (all as u128 * epochs as u128 / self.epochs as u128) as usize;
         match (self.budget, self.batch) {
             (Some(Budget::Steps(steps)), Batch::Sentences(batch)) => {
-                let rest = if epoch + 1 == parts { steps % parts } else { 0 };
-                End::Examples((steps / parts + rest) * batch)
+                End::Examples((spent(steps, epoch + 1) - spent(steps, epoch)) * batch)
             }
-            (Some(Budget::Tokens(tokens)), _) => {
-                let spent = tokens as u128 * (epoch + 1) as u128 / parts as u128;
-                End::Tokens(spent as usize)
-            }
+            (Some(Budget::Tokens(tokens)), _) => End::Tokens(spent(tokens, epoch + 1)),
             _ => End::Examples(self.epoch_size.unwrap_or_else(|| self.pass(epoch))),
         }
     }

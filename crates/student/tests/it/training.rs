@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apprentice_core::{Course, Regimen, Schedule};
+use apprentice_core::{Confidence, Course, Entity, Provenance, Regimen, Schedule, Sentence};
 use apprentice_student::{
     Drawn, PoolSettings, RunPlan, StepReport, StudentError, TrainSettings, Trained, Trainer, TrainingData, TrainingPool,
 };
@@ -304,4 +304,33 @@ fn memory_follows_the_largest_batch() {
     assert!(large.activations > small.activations * 3 / 2, "{large:?} after {small:?}");
     assert!(in_parts.activations < large.activations * 2 / 3, "{in_parts:?} after {large:?}");
     assert_eq!((large.weights, large.moments), (2 * large.gradients, 2 * large.gradients));
+}
+
+#[test]
+fn entities_count_as_much_as_their_labeller_is_sure_of_them() {
+    let sure = |share: f64| -> Vec<Sentence> {
+        let entity = |e: &Entity| (e.clone(), Confidence::new(share).ok());
+        let again = |s: Sentence| {
+            let entities = s.entities().iter().map(entity).collect();
+            s.clone().with_confident_entities(entities, Provenance::Original).unwrap()
+        };
+        toy(24, 0).into_iter().map(again).collect()
+    };
+    let trained = |data: &[Sentence], weigh_by_confidence| {
+        let settings = TrainSettings { epochs: 2, weigh_by_confidence, ..settings() };
+        let (reports, trained) = finish(Trainer::new(student(1, 1), TrainingData::original(data), &settings).unwrap());
+        (reports[0].loss, weights(&trained))
+    };
+    // Those that are sure of everything learn as if nothing had been said; so does who does not listen.
+    let plain = trained(&toy(24, 0), true);
+    assert!(plain == trained(&sure(1.0), true) && plain == trained(&sure(0.25), false));
+    // Of 24 sentences two words in five or more are entities: the loss is the weighted mean.
+    let doubtful = trained(&sure(0.25), true);
+    assert!(plain.1 != doubtful.1 && (plain.0 - doubtful.0).abs() > 1e-3, "{} {}", plain.0, doubtful.0);
+    // Nothing is learnt of entities that nobody believes in.
+    let outside = trained(&sure(0.0), true);
+    let settings = TrainSettings { epochs: 6, weigh_by_confidence: true, ..settings() };
+    let none = sure(0.0);
+    let (_, mut student) = finish(Trainer::new(student(1, 1), TrainingData::original(&none), &settings).unwrap());
+    assert!(student.student.predict(&toy(9, 300), None).unwrap().iter().all(Vec::is_empty) && outside.0 > 0.0);
 }

@@ -82,6 +82,10 @@ struct TrainingFlags {
     /// Clip gradients to this global norm; 0 for no clipping [default: 1]
     #[arg(long)]
     max_gradient_norm: Option<f64>,
+    /// Let an entity count as much as its labeller is sure of it: the `score` that `annotate` gives to votes in .jsonl
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    weigh_by_confidence: bool,
     /// Decides the order of the data, dropout and fresh weights [default: 1]
     #[arg(long)]
     seed: Option<u64>,

@@ -8,6 +8,7 @@ mod card;
 mod data;
 mod directory;
 mod error;
+pub mod hub;
 pub mod labels;
 mod settings;
 mod student;

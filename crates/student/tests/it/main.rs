@@ -3,6 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
 
 mod directory;
+mod fake_hub;
+mod hub;
+#[expect(dead_code, reason = "the teacher's tests need more of it")]
+#[path = "../../../teacher/tests/it/server.rs"]
+mod server;
 mod tokenizing;
 mod training;
 

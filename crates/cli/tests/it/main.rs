@@ -5,6 +5,10 @@
 mod annotate;
 mod batch;
 mod data;
+#[expect(dead_code, reason = "the student's tests need more of it")]
+#[path = "../../../student/tests/it/fake_hub.rs"]
+mod fake_hub;
+mod models;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/provider.rs"]
 mod provider;

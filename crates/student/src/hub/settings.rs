@@ -51,7 +51,8 @@ impl HubSettings {
     /// By environment variables, as `variable` gives them, with the meaning and the precedence that they have in Python's
     /// `huggingface_hub`: `HF_ENDPOINT`; `HF_HUB_CACHE`, or else `hub` in `HF_HOME`, or else in `huggingface` in
     /// `XDG_CACHE_HOME` or `~/.cache`; `HF_TOKEN`, or else the file `HF_TOKEN_PATH`, by default `token` in `HF_HOME`,
-    /// neither with `HF_HUB_DISABLE_IMPLICIT_TOKEN`; `HF_HUB_OFFLINE`; `HF_HUB_DISABLE_SYMLINKS`;
+    /// neither with `HF_HUB_DISABLE_IMPLICIT_TOKEN`; `HF_HUB_OFFLINE`, or else `TRANSFORMERS_OFFLINE`;
+    /// `HF_HUB_DISABLE_SYMLINKS`;
     /// `HF_HUB_DOWNLOAD_TIMEOUT` in seconds.
     ///
     /// # Errors
@@ -74,7 +75,7 @@ impl HubSettings {
             settings.token = text("HF_TOKEN").or_else(|| text("HUGGING_FACE_HUB_TOKEN")).and_then(|t| clean(&t));
             settings.token_file = path("HF_TOKEN_PATH").or_else(|| Some(home?.join("token")));
         }
-        settings.offline = on("HF_HUB_OFFLINE");
+        settings.offline = on(if set("HF_HUB_OFFLINE").is_some() { "HF_HUB_OFFLINE" } else { "TRANSFORMERS_OFFLINE" });
         settings.links = !on("HF_HUB_DISABLE_SYMLINKS");
         if let Some(seconds) = text("HF_HUB_DOWNLOAD_TIMEOUT") {
             let read = seconds.trim().parse().ok().filter(|s| (1..=86_400).contains(s));

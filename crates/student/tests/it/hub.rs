@@ -465,6 +465,24 @@ fn a_model_that_moved_is_followed_with_the_token_and_another_host_without() {
     assert!(asked.len() == 2 && asked[1].path.ends_with("?moved"), "{asked:?}");
     assert!(asked[1].headers.contains_key("authorization"));
 
+    // Files may be elsewhere on the hub, too.
+    let (config, tag) = (model.files["config.json"].clone(), etag("config.json", &model.files["config.json"]));
+    let hub = FakeHub::start(&model, move |_, asked| {
+        let length = config.len().to_string();
+        match (&*asked.method, asked.path.ends_with("/config.json"), asked.path.starts_with("/v1/api/resolve-cache/")) {
+            ("HEAD", true, true) => Some(head(200, &[("etag", &tag), ("content-length", &length)])),
+            ("GET", true, true) => Some(Act::Bytes(whole(200, &[("connection", "close")], &config))),
+            (_, true, false) => {
+                Some(head(307, &[("location", "/v1/api/resolve-cache/config.json"), ("x-repo-commit", COMMIT)]))
+            }
+            _ => None,
+        }
+    });
+    let place = Place::new(&hub);
+    assert_whole(&place, &model, &place.fetch().unwrap());
+    let elsewhere: Vec<_> = hub.hub.asked().into_iter().filter(|asked| asked.path.contains("resolve-cache")).collect();
+    assert!(elsewhere.len() == 2 && elsewhere.iter().all(|asked| asked.headers.contains_key("authorization")));
+
     let target = FakeHub::sound(&model);
     let there = format!("{}/api/models/org/tiny/revision/main", target.hub.url);
     let away = FakeHub::start(&model, once(is_list, move || head(307, &[("location", &there)])));

@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 
 #[derive(ClapArgs, Serialize)]
 pub struct Flags {
-    /// A BERT model directory in the Hugging Face layout, or `scratch:LAYERSxHIDDENxHEADS`.
+    /// A BERT model directory in the Hugging Face layout, the name of a model that `models fetch` has fetched, or
+    /// `scratch:LAYERSxHIDDENxHEADS`.
     #[arg(long)]
     encoder: Option<String>,
     /// Human-labelled files of columns.

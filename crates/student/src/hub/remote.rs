@@ -253,13 +253,7 @@ impl<'a> Remote<'a> {
     }
 
     fn next(&self, url: &Url, response: &Response) -> Result<Url, HubError> {
-        let location = header(response.headers(), LOCATION.as_str()).and_then(|location| url.join(location).ok());
-        let next = location.filter(|next| matches!(next.scheme(), "http" | "https") && next.has_host());
-        let next = next.ok_or_else(|| self.protocol("it redirects to no address of the web"))?;
-        if url.scheme() == "https" && next.scheme() == "http" {
-            return Err(self.protocol("it redirects from https to http"));
-        }
-        Ok(next)
+        target(url, header(response.headers(), LOCATION.as_str())).map_err(|problem| self.protocol(problem))
     }
 
     fn judged(&self, response: Response) -> Result<Response, Failure> {
@@ -319,6 +313,16 @@ impl<'a> Remote<'a> {
 
     fn without_secret(&self, text: &str) -> String {
         self.secret.as_ref().map_or_else(|| text.to_owned(), |secret| text.replace(secret, "[token]"))
+    }
+}
+
+/// Where a redirect leads.
+fn target(from: &Url, location: Option<&str>) -> Result<Url, &'static str> {
+    let next = location.and_then(|location| from.join(location).ok());
+    let next = next.filter(|next| matches!(next.scheme(), "http" | "https") && next.has_host());
+    match next.ok_or("it redirects to no address of the web")? {
+        next if from.scheme() == "https" && next.scheme() == "http" => Err("it redirects from https to http"),
+        next => Ok(next),
     }
 }
 
@@ -393,6 +397,19 @@ mod tests {
         }
         let secret = base("https://me:hunter22@c.example").unwrap_err().to_string();
         assert!(secret.contains("c.example") && !secret.contains("hunter22"), "{secret}");
+    }
+
+    #[test]
+    fn redirects_stay_on_the_web_and_secret() {
+        let from = |url: &str, location| target(&Url::parse(url).unwrap(), Some(location)).map(String::from);
+        assert_eq!(from("https://a.example/x/y", "/z?1").unwrap(), "https://a.example/z?1");
+        assert_eq!(from("http://a.example/x", "https://b.example/").unwrap(), "https://b.example/");
+        assert_eq!(from("http://a.example/x", "//b.example/").unwrap(), "http://b.example/");
+        assert_eq!(from("https://a.example/x", "http://a.example/x"), Err("it redirects from https to http"));
+        for location in ["file:///etc/passwd", "data:,x", "https://"] {
+            assert!(from("https://a.example/x", location).is_err(), "{location}");
+        }
+        assert!(target(&Url::parse("https://a.example").unwrap(), None).is_err());
     }
 
     #[test]

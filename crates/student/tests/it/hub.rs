@@ -548,15 +548,17 @@ fn offline_the_cache_answers_or_nobody() {
     let error = place.fails();
     assert!(error.contains("is not in the cache") && error.contains("HF_HUB_OFFLINE is set"), "{error}");
     assert_eq!((hub.hub.count(), place.settings.cache.exists()), (0, false));
-    place.settings.offline = false;
+    (place.settings.offline, place.settings.links) = (false, false);
     let snapshot = place.fetch().unwrap();
     let asked = hub.hub.count();
     place.settings.offline = true;
     assert_eq!(place.fetch().unwrap(), snapshot);
     assert_eq!(hub.hub.count(), asked);
-    // A revision at what is no commit, or would be a path, is none.
+    // A revision that leads out of the cache leads nowhere.
+    fs::rename(&snapshot, place.cache.path().join("outside")).unwrap();
     let reference = place.directory().join("refs/main");
-    std::io::Write::write_all(&mut fs::File::create(reference).unwrap(), b"../../../etc").unwrap();
+    std::io::Write::write_all(&mut fs::File::create(reference).unwrap(), b"../../../outside").unwrap();
+    assert!(place.directory().join("snapshots/../../../outside/config.json").exists());
     assert!(place.fails().contains("it was never fetched"));
 }
 

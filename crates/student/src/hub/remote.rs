@@ -28,6 +28,7 @@ const LINKED_ETAG: &str = "x-linked-etag";
 const LINKED_SIZE: &str = "x-linked-size";
 const COMMIT: &str = "x-repo-commit";
 const ERROR_CODE: &str = "x-error-code";
+const RATE_LIMIT: &str = "ratelimit";
 const MOST_REDIRECTS: usize = 10;
 /// The largest list of a model's files, in bytes, and the most files in it.
 const LARGEST_LIST: usize = 16 << 20;
@@ -35,7 +36,7 @@ const MOST_FILES: usize = 50_000;
 /// Attempts without getting on.
 const MOST_ATTEMPTS: u32 = 5;
 /// What a server may ask to wait.
-const LONGEST_WAIT: Duration = Duration::from_mins(2);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// Why a request did not work.
 pub(super) enum Failure {
@@ -281,7 +282,6 @@ impl<'a> Remote<'a> {
             Some("GatedRepo") => HubError::Gated { name, with_token },
             Some("RevisionNotFound") => HubError::NoRevision { name, revision: self.revision.clone() },
             Some("EntryNotFound") => self.protocol(format!("it lists a file that it has not ({status})")),
-            None if status == StatusCode::FORBIDDEN => HubError::Gated { name, with_token },
             _ => HubError::NotFound { name, with_token },
         }
     }
@@ -360,11 +360,14 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// How long `Retry-After` asks to wait, in seconds or as a date. Nonsense counts as nothing.
+/// How long a server asks to wait: by `Retry-After`, in seconds or as a date, or, where the hub has had too many requests,
+/// until its count begins anew (`RateLimit: "resolvers";r=0;t=172`). Nonsense counts as nothing.
 fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = header(headers, RETRY_AFTER.as_str())?;
-    let date = || Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default());
-    text.parse().ok().map(Duration::from_secs).or_else(date)
+    let seconds = |text: &str| text.parse().ok().map(Duration::from_secs);
+    let date = |text| Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default());
+    let after = header(headers, RETRY_AFTER.as_str()).and_then(|text| seconds(text).or_else(|| date(text)));
+    let limit = || header(headers, RATE_LIMIT).filter(|limit| limit.split(';').any(|part| part.trim() == "r=0"));
+    after.or_else(|| limit()?.split(';').find_map(|part| seconds(part.trim().strip_prefix("t=")?)))
 }
 
 /// An error with its causes, in one line.
@@ -423,11 +426,16 @@ mod tests {
 
     #[test]
     fn waits_are_finite_or_nothing() {
-        let asked = |value: &str| {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
+        let header = |name: &'static str, value: &str| {
+            let name = reqwest::header::HeaderName::from_static(name);
+            let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]);
             wait(&headers, SystemTime::UNIX_EPOCH).map(|wait| wait.as_secs())
         };
+        let asked = |value| header("retry-after", value);
         assert_eq!((asked("7"), asked("Thu, 01 Jan 1970 00:01:00 GMT")), (Some(7), Some(60)));
         assert_eq!((asked("-1"), asked("soon"), asked("1e99")), (None, None, None));
+        let limit = |value| header("ratelimit", value);
+        assert_eq!(limit(r#""resolvers";r=0;t=172"#), Some(172));
+        assert_eq!((limit(r#""resolvers";r=2998;t=172"#), limit("r=0"), limit("r=0;t=-1")), (None, None, None));
     }
 }

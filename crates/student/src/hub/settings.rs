@@ -61,7 +61,7 @@ impl HubSettings {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let text = |name| set(name).and_then(|value| value.into_string().ok());
         let on = |name| text(name).is_some_and(|t| ["1", "ON", "YES", "TRUE"].contains(&&*t.to_uppercase()));
-        let user = set("HOME").or_else(|| set("USERPROFILE")).map(PathBuf::from);
+        let user = set(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
         let path = |name| set(name).map(|value| expanded(&value, user.as_deref()));
         let xdg = || path("XDG_CACHE_HOME").or_else(|| Some(user.as_ref()?.join(".cache")));
         let home = path("HF_HOME").or_else(|| Some(xdg()?.join("huggingface")));

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use apprentice_encoder::EncoderConfig;
+use apprentice_encoder::{EncoderConfig, EncoderError};
 use tokio::runtime;
 
 use super::{
@@ -152,10 +152,7 @@ impl Fetch<'_> {
         let config = files.iter().find(|file| file.name == CONFIG).expect("it is needed: this is a bug");
         self.obtain_early(commit, config).await?;
         let path = self.repository.snapshot(commit).join(CONFIG);
-        let unusable = |error: apprentice_encoder::EncoderError| {
-            let source = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
-            HubError::Unusable { name: self.name.clone(), problem: format!("{error}{source}") }
-        };
+        let unusable = |error: EncoderError| HubError::Unusable { name: self.name.clone(), problem: error.to_string() };
         EncoderConfig::read(&path).map(drop).map_err(unusable)
     }
 

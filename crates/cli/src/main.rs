@@ -37,6 +37,8 @@ enum Command {
     Train(Box<commands::train::Args>),
     /// Tag text with a trained student.
     Predict(commands::predict::Args),
+    #[command(subcommand)]
+    Models(commands::models::Verb),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Score(args) => commands::score::run(&args, progress),
         Command::Train(args) => commands::train::run(&args, progress),
         Command::Predict(args) => commands::predict::run(&args, progress),
+        Command::Models(verb) => commands::models::run(&verb, progress),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

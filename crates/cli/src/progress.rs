@@ -21,11 +21,20 @@ impl Progress {
 
     /// A bar of `total` things.
     pub fn bar(self, total: usize, what: &str) -> ProgressBar {
-        let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+        self.styled(Some(total as u64), what, "{prefix} {bar:30} {pos}/{len} {msg} (eta {eta})")
+    }
+
+    /// A bar of bytes, as many as will be said.
+    pub fn bytes(self, what: &str) -> ProgressBar {
+        self.styled(None, what, "{prefix} {bar:30} {bytes}/{total_bytes} ({bytes_per_sec}, eta {eta})")
+    }
+
+    fn styled(self, total: Option<u64>, what: &str, template: &str) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
         if self.quiet {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg} (eta {eta})");
+        let style = ProgressStyle::with_template(template);
         bar.set_style(style.expect("the template is sound: this is a bug"));
         bar.set_prefix(what.to_owned());
         bar
@@ -40,7 +49,7 @@ impl Progress {
     }
 
     /// A line that stays above a bar.
-    fn note_above(self, bar: &ProgressBar, line: &str) {
+    pub fn note_above(self, bar: &ProgressBar, line: &str) {
         if !self.quiet && io::stderr().is_terminal() { bar.println(line) } else { self.note(line) }
     }
 

@@ -10,6 +10,7 @@ mod data;
 mod directory;
 mod error;
 mod foreign;
+pub mod hub;
 pub mod labels;
 mod settings;
 mod student;

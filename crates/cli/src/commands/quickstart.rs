@@ -43,7 +43,8 @@ struct Flags {
     /// The directory to write [default: apprentice-quickstart]
     #[arg(short, long)]
     output: Option<PathBuf>,
-    /// A model directory of the BERT family, or `scratch:LAYERSxHIDDENxHEADS` [default: scratch:2x128x4]
+    /// A model directory of the BERT family, the name of a model that `models fetch` has fetched, or `scratch:LAYERSxHIDDENxHEADS`
+    /// [default: scratch:2x128x4]
     #[arg(long)]
     encoder: Option<String>,
     #[command(flatten)]

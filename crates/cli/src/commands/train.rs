@@ -8,12 +8,7 @@ mod directory;
 mod flags;
 mod plan;
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use apprentice_core::{Corpus, Provenance, Scores, Sentence, metrics};
@@ -25,7 +20,7 @@ use apprentice_student::{
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
-use crate::{inputs, output, progress::Progress, settings};
+use crate::{commands::models, inputs, output, progress::Progress, settings};
 
 /// Sub-words of the vocabulary that a student from scratch learns from its training text.
 pub const SCRATCH_VOCABULARY: usize = 600;
@@ -197,10 +192,7 @@ pub fn student(
             let tokenizer = SubwordTokenizer::learn(&text(), SCRATCH_VOCABULARY);
             Student::from_scratch(architecture.parse()?, tokenizer, labels, seed, options)?
         }
-        None if !Path::new(encoder).is_dir() => {
-            bail!("encoder `{encoder}`: no such directory; expected a model directory or scratch:LAYERSxHIDDENxHEADS")
-        }
-        None => Student::from_encoder(Path::new(encoder), labels, seed, options)?,
+        None => Student::from_encoder(&models::directory(encoder)?, labels, seed, options)?,
     })
 }
 

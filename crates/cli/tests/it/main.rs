@@ -9,8 +9,12 @@ mod attacks;
 mod batch;
 mod canary;
 mod data;
+#[expect(dead_code, reason = "the student's tests need more of it")]
+#[path = "../../../student/tests/it/fake_hub.rs"]
+mod fake_hub;
 #[cfg(target_os = "linux")]
 mod faults;
+mod models;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/provider.rs"]
 mod provider;

@@ -4,8 +4,13 @@
 
 mod checkpoints;
 mod directory;
+mod fake_hub;
 mod families;
 mod foreign;
+mod hub;
+#[expect(dead_code, reason = "the teacher's tests need more of it")]
+#[path = "../../../teacher/tests/it/server.rs"]
+mod server;
 mod tokenizing;
 mod training;
 

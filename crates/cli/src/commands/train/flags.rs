@@ -10,8 +10,8 @@ use serde::{Serialize, Serializer};
 #[derive(ClapArgs, Serialize)]
 pub struct Flags {
     /// A model directory in the Hugging Face layout (BERT, DistilBERT, RoBERTa, XLM-RoBERTa or ELECTRA, by the
-    /// `model_type` of its config.json; weights as safetensors), or `scratch:LAYERSxHIDDENxHEADS`, a BERT of random
-    /// weights.
+    /// `model_type` of its config.json; weights as safetensors), the name of a model that `models fetch` has fetched, or
+    /// `scratch:LAYERSxHIDDENxHEADS`, a BERT of random weights.
     #[arg(long)]
     encoder: Option<String>,
     /// Human-labelled files of columns.

@@ -7,14 +7,15 @@
 //! one before it is tried; if none is left, that is an error and never a fresh start.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fmt, fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
 use apprentice_core::files;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View, tensor::TensorView};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use sha2::{Digest, Sha256};
 
@@ -64,7 +65,7 @@ impl fmt::Display for RefusedCheckpoint {
 #[derive(Serialize, Deserialize)]
 struct File<S> {
     format: u32,
-    /// Of settings, data and model.
+    /// Of settings, data and architecture.
     fingerprint: String,
     state: S,
 }
@@ -84,7 +85,9 @@ impl Checkpoints {
         fs::create_dir_all(&self.directory).map_err(io_error(&self.directory))?;
         let path = self.directory.join(format!("{PREFIX}{:08}", trainer.steps_made()));
         files::write_directory_atomic(&path, true, |directory| write(directory, trainer))?;
-        let all = self.all()?;
+        let mut all = self.all()?;
+        // Later ones were refused when the run was restored: they do not count as the newest.
+        all.retain(|other| *other <= path);
         for old in &all[..all.len().saturating_sub(self.keep)] {
             fs::remove_dir_all(old).map_err(io_error(old))?;
         }
@@ -133,13 +136,24 @@ fn write(directory: &Path, trainer: &Trainer) -> Result<(), StudentError> {
     let (state, numbers) = trainer.state();
     let file = File { format: FORMAT, fingerprint: trainer.fingerprint().to_owned(), state };
     let json = |source| StudentError::Json { path: directory.join(STATE), source };
-    let files = [(NUMBERS, encode(&numbers)), (STATE, serde_json::to_vec_pretty(&file).map_err(json)?)];
-    let sums: Vec<String> = files.iter().map(|(name, content)| format!("{}  {name}\n", sum(content))).collect();
-    for (name, content) in files.into_iter().chain([(SUMS, sums.concat().into_bytes())]) {
+    let put = |name: &str, content: &[u8]| {
         let path = directory.join(name);
-        let write = |content: &[u8]| fs::File::create(&path)?.write_all(content);
-        write(&content).map_err(io_error(&path))?;
+        fs::File::create(&path).and_then(|mut file| file.write_all(content)).map_err(io_error(&path))
+    };
+    put(STATE, &serde_json::to_vec_pretty(&file).map_err(json)?)?;
+    let path = directory.join(NUMBERS);
+    let views = numbers.into_iter().map(|(name, values)| (name, Numbers(values, [values.len()])));
+    safetensors::serialize_to_file(views, None, &path).map_err(|error| match error {
+        SafeTensorError::IoError(source) => StudentError::Io { path: path.clone(), source },
+        other => StudentError::Io { path: path.clone(), source: io::Error::other(other) },
+    })?;
+    let mut sums = String::new();
+    for name in [NUMBERS, STATE] {
+        let path = directory.join(name);
+        let sum = fs::File::open(&path).and_then(sum_of_file).map_err(io_error(&path))?;
+        sums.extend([&sum, "  ", name, "\n"]);
     }
+    put(SUMS, sums.as_bytes())?;
     Ok(())
 }
 
@@ -162,29 +176,69 @@ fn read(directory: &Path, fingerprint: &str, trainer: &mut Trainer) -> Result<()
         return Err(format!("{STATE}: format {}, expected {FORMAT}: it was made by another version", outer.format));
     }
     if outer.fingerprint != fingerprint {
-        return Err("it is of a run on other data, another model or other settings".to_owned());
+        return Err("it is of a run on other data, another architecture or other settings".to_owned());
     }
     let file: File<_> = serde_json::from_slice(&state).map_err(wrong)?;
     trainer.restore(file.state, decode(&checked(NUMBERS)?)?)
 }
 
 /// SHA-256 in hexadecimal.
-pub(crate) fn sum(content: &[u8]) -> String {
+fn sum(content: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(content))
+}
+
+fn sum_of_file(mut file: fs::File) -> io::Result<String> {
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hexadecimal(&hash.finalize())),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}
+
+/// A hash of whatever is written into it as text.
+#[derive(Default)]
+pub(crate) struct Hash(Sha256);
+
+impl fmt::Write for Hash {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Hash {
+    pub fn finish(self) -> String {
+        hexadecimal(&self.0.finalize())
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
     let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('?'));
-    Sha256::digest(content).iter().flat_map(digits).collect()
+    bytes.iter().flat_map(digits).collect()
 }
 
-/// Numbers by name, as a safetensors file.
-fn encode(numbers: &[(&str, &[f32])]) -> Vec<u8> {
-    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-    let bytes: Vec<(&str, Vec<u8>)> = numbers.iter().map(|(name, values)| (*name, bytes(values))).collect();
-    let view = |bytes| TensorView::new(Dtype::F32, vec![Vec::len(bytes) / size_of::<f32>()], bytes);
-    let views = bytes.iter().map(|(name, bytes)| (name, view(bytes).expect(WHOLE)));
-    safetensors::serialize(views, None).expect(WHOLE)
-}
+/// Numbers whose bytes are made when they are written: one copy at a time.
+struct Numbers<'a>(&'a [f32], [usize; 1]);
 
-/// Of what is written.
-const WHOLE: &str = "as many bytes as numbers: this is a bug";
+impl View for Numbers<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.1
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.0)
+    }
+}
 
 fn decode(file: &[u8]) -> Result<HashMap<String, Vec<f32>>, String> {
     let tensors = SafeTensors::deserialize(file).map_err(|error| format!("{NUMBERS}: {error}"))?;

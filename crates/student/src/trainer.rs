@@ -2,7 +2,12 @@
 
 mod plan;
 
-use std::{collections::HashMap, ops::Range, sync::OnceLock};
+use std::{
+    collections::HashMap,
+    fmt::{Debug, Write},
+    ops::Range,
+    sync::OnceLock,
+};
 
 use apprentice_core::{Draws, Entity, Epoch, EpochOutline, Plan, Rates, Scores, metrics};
 use apprentice_encoder::{AdamW, PackedBatch, Targets};
@@ -11,7 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use plan::{MemoryEstimate, PlannedEpoch, RunPlan};
 
 use crate::{
-    Student, StudentError, TrainSettings, TrainingData, checkpoint,
+    Student, StudentError, TrainSettings, TrainingData,
+    checkpoint::Hash,
     data::{self, Example, examples},
     tokenize::Window,
 };
@@ -236,15 +242,17 @@ impl Trainer {
         self.cursor.step
     }
 
-    /// A hash of all that decides about the run: settings, examples, dev set, model and labels.
+    /// A hash of what decides about the run, but for the weights that it starts from: settings, examples, dev set,
+    /// architecture and labels.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         self.fingerprint.get_or_init(|| self.hash())
     }
 
     fn hash(&self) -> String {
-        let mut hashed = Vec::new();
-        let mut put = |part: &dyn std::fmt::Debug| hashed.extend_from_slice(format!("{part:?}\n").as_bytes());
+        let mut hash = Hash::default();
+        // Writing into a hash cannot fail.
+        let mut put = |part: &dyn Debug| writeln!(hash, "{part:?}").unwrap_or(());
         put(&self.settings);
         put(self.student.config());
         put(&self.student.labels.names().collect::<Vec<_>>());
@@ -255,7 +263,7 @@ impl Trainer {
         if let Some(dev) = &self.dev {
             put(&(&dev.windows, &dev.gold));
         }
-        checkpoint::sum(&hashed)
+        hash.finish()
     }
 
     /// What a checkpoint is made of.
@@ -414,6 +422,8 @@ impl Trainer {
         if let (true, Some(score)) = (best, score) {
             let parameters = self.student.network.parameters().values().to_vec();
             self.best = Some(Best { epoch: number, score, parameters });
+            // The best ones are what is fallen back on from now on.
+            self.good = Vec::new();
         }
         let report = EpochReport {
             epoch: number,

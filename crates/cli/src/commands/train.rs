@@ -100,7 +100,8 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         defaults.insert("output".to_owned(), "run".into());
     }
     if args.checkpoints.resume {
-        defaults = directory::settings_of(args.flags.output.as_deref().context("--resume: which run? pass -o RUN")?)?;
+        let output = args.flags.output.as_deref().context("--resume: which run? pass -o RUN")?;
+        defaults = directory::settings_of(output, args.overwrite)?;
     }
     let settings: Settings = settings::resolve(&defaults, args.config.as_deref(), &args.flags)?;
     if !args.plan {

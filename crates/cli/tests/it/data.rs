@@ -185,10 +185,23 @@ fn labellings_vote() {
         (span.as_array().unwrap().len(), &span[0]["label"], &span[0]["score"]),
         (1, &"PER".into(), &(2.0 / 3.0).into())
     );
-    assert_eq!(lines[1]["spans"][0]["score"], 1.0);
+    // The second sentence is in one file alone.
+    assert_eq!(
+        (&lines[1]["spans"][0]["label"], &lines[1]["spans"][0]["score"]),
+        (&"LOC".into(), &serde_json::Value::Null)
+    );
     let all =
         succeeds(at, &[&["-q", "data", "vote", "-o", "-", "--to", "jsonl", "--quorum", "0.3"], &files[..]].concat());
     assert!(all.contains(r#""label":"LOC","score":0.3333333333333333"#), "{all}");
+    // Files whose ids come from their names are matched by order.
+    for (name, label) in [("x.conll", "PER"), ("y.conll", "PER"), ("z.conll", "ORG")] {
+        write(&directory, name, &ann(label).replace("# id = a\n", ""));
+    }
+    succeeds(at, &["-q", "data", "vote", "-o", "named.jsonl", "x.conll", "y.conll", "z.conll"]);
+    let named = read(&directory, "named.jsonl");
+    assert_eq!((named.lines().count(), named.matches("0.6666666666666666").count()), (1, 1), "{named}");
+    let error = fails(at, &["-q", "data", "vote", "-o", "no.conll", "x.conll"]);
+    assert!(error.contains("no sentence has more than one labelling"), "{error}");
     write(&directory, "4.conll", "# id = a\nAnn B-PER\nlost O\nRome O\n");
     let error = fails(at, &["-q", "data", "vote", "-o", "no.conll", "1.conll", "4.conll"]);
     assert!(error.contains("4.conll: sentence a has other tokens"), "{error}");

@@ -121,7 +121,7 @@ fn an_unfinished_run_is_neither_forgotten_nor_overwritten_by_mistake() {
     let error = said(&begin(at, "run").output().unwrap());
     assert!(error.contains("--resume goes on with it, --overwrite begins anew"), "{error}");
     let error = said(&train(at, "run", &["--resume", "--learning-rate", "0.5"]).output().unwrap());
-    assert!(error.contains("it is of a run on other data, another model or other settings"), "{error}");
+    assert!(error.contains("it is of a run on other data, another architecture or other settings"), "{error}");
     // The newest is damaged: the one before is used, and that is said.
     let mut all: Vec<_> = fs::read_dir(third.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
     all.retain(|path| path.file_name().unwrap().to_string_lossy().starts_with("step-"));
@@ -138,6 +138,26 @@ fn an_unfinished_run_is_neither_forgotten_nor_overwritten_by_mistake() {
 }
 
 #[test]
+fn a_run_that_is_to_replace_another_can_be_resumed() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    assert!(begin(at, "run").output().unwrap().status.success());
+    let old = weights(at, "run");
+    let mut child = begin(at, "run").args(["--overwrite", "--seed", "2"]).spawn().unwrap();
+    while !at.join("run.unfinished/checkpoints/step-00000002").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
+        sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(weights(at, "run") == old);
+    let error = said(&train(at, "run", &["--resume"]).output().unwrap());
+    assert!(error.contains("with --overwrite, too, the unfinished run replaces it"), "{error}");
+    let output = train(at, "run", &["--resume", "--overwrite"]).output().unwrap();
+    assert!(output.status.success() && weights(at, "run") != old, "{}", said(&output));
+}
+
+#[test]
 fn a_full_disk_is_noticed_at_the_first_save() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
@@ -150,7 +170,8 @@ fn a_full_disk_is_noticed_at_the_first_save() {
     let error = said(&output);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("the checkpoint cannot be written; make room") && !error.contains("epoch 1"), "{error}");
-    assert_eq!(metrics(at, "run.unfinished"), "");
-    let again = begin(at, "run").arg("--overwrite").output().unwrap();
+    // Nothing is left that would be in the way.
+    assert!(!at.join("run.unfinished").exists());
+    let again = begin(at, "run").output().unwrap();
     assert!(again.status.success(), "{}", said(&again));
 }

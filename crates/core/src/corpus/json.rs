@@ -11,7 +11,7 @@
 //!
 //! Offsets count code points, end exclusive. `id` and `document` are kept, `tokens` may stand beside `text` as strings or
 //! as Prodigy's objects; other keys are not carried over. An object of a span may
-//! have a `score` from 0 to 1: how sure whoever labelled it is. A span that gives its `text` must cover that text. Prodigy's
+//! have a `score` from 0 to 1: how sure whoever labelled it is (other scores are passed over). A span that gives its `text` must cover that text. Prodigy's
 //! records whose `answer` is not `accept` are skipped, and counted. Without a label key a record is unlabelled.
 
 mod values;
@@ -267,6 +267,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
     }
 }
 
+/// What a file says of how sure its labeller is. Other tools put other things under this name, percentages or words: these
+/// are passed over like other keys.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(from = "serde_json::Value")]
+pub(super) struct Score(pub Option<Confidence>);
+
+impl From<serde_json::Value> for Score {
+    fn from(value: serde_json::Value) -> Self {
+        /// What rounding may add to 1.
+        const ROUNDING: f64 = 1e-6;
+        let share = value.as_f64().map(|share| if share <= 1.0 + ROUNDING { share.min(1.0) } else { share });
+        Self(share.and_then(|share| Confidence::new(share).ok()))
+    }
+}
+
 /// The keys of an object that stands for a span or a token.
 struct SpanKeys<'a> {
     start: i64,
@@ -285,7 +300,7 @@ impl<'de> SpanKeys<'de> {
                 "end" | "end_offset" => end = Some(map.next_value()?),
                 "label" => label = map.next_value::<Option<Str<'de>>>()?.map(|s| s.0),
                 "text" => text = map.next_value::<Option<Str<'de>>>()?.map(|s| s.0),
-                "score" => score = map.next_value()?,
+                "score" => score = map.next_value::<Score>()?.0,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }

@@ -19,11 +19,11 @@ use serde_json::json;
 
 use super::{
     LabelledSpan, LineProblem, ReadOptions, Record,
-    json::{RawSpan, Str, placed},
+    json::{RawSpan, Score, Str, placed},
     labels::Labels,
     offsets::Offsets,
 };
-use crate::{Confidence, Span};
+use crate::Span;
 
 /// What `data` holds.
 pub(super) type Data = serde_json::Map<String, serde_json::Value>;
@@ -44,7 +44,7 @@ struct Region<'a> {
     #[serde(borrow, default)]
     value: Option<Value<'a>>,
     #[serde(default)]
-    score: Option<Confidence>,
+    score: Score,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +97,7 @@ pub(super) fn record(
             };
             let said = said.map(|said| said.0);
             for Str(label) in types {
-                let raw = RawSpan { start, end, label, text: said.clone(), score: region.score };
+                let raw = RawSpan { start, end, label, text: said.clone(), score: region.score.0 };
                 let span = placed(record.text(), &offsets, &raw).or_else(|problem| {
                     let covers = |span: &Span| said.as_deref() == Some(record.surface(*span));
                     utf16(record.text(), start, end).filter(covers).ok_or(problem)

@@ -20,7 +20,8 @@ pub struct Pool {
     /// Its part of the distilled data over time, relative to the other distilled pools'; its size if absent. Without
     /// meaning for the original data, and for `all`, which takes every pool whole.
     pub share: Option<Course>,
-    /// What the loss of its examples is multiplied by over time.
+    /// What the loss of its examples is multiplied by over time. The loss of a batch is a weighted mean, so this counts
+    /// against the other pools of the batch: alone in it, any weight above 0 is the same.
     pub weight: Course,
 }
 

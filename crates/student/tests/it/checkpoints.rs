@@ -166,7 +166,7 @@ fn checkpoints_of_other_settings_or_data_are_refused() {
         refused(&settings, false),
     ] {
         assert!(
-            error.contains("step-00000005: it is of a run on other data, another model or other settings"),
+            error.contains("step-00000005: it is of a run on other data, another architecture or other settings"),
             "{error}"
         );
     }

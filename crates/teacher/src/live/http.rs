@@ -199,7 +199,8 @@ impl Transport {
         let request = self.prepared(Call::get(path))?.timeout(Duration::from_hours(24));
         let response = self.in_time(request.send()).await?;
         if response.status().as_u16() != 200 {
-            return self.reply(response).await.map(Err);
+            let late = |_| SendError { reached: true, what: "time-out".to_owned() };
+            return tokio::time::timeout(self.endpoint.timeout, self.reply(response)).await.map_err(late)?.map(Err);
         }
         let (line, buffer) = (Vec::new(), Bytes::new());
         Ok(Ok(Lines { transport: self, response, line, buffer, left: most, is_skipping: false }))

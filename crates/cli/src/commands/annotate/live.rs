@@ -25,7 +25,7 @@ use super::{
     Args, SETTINGS, Settings, beside, finish, named_strategy,
     nearest::Embedded,
     provider::{LiveSettings, endpoint},
-    sheet::{Account, Answers, Role, Sheet},
+    sheet::{Account, Answers, Gold, Role, Sheet},
 };
 use crate::{
     inputs::{self, Sentences},
@@ -84,7 +84,6 @@ pub struct Job<'a> {
 
 pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: Progress) -> Result<()> {
     let live = &settings.live;
-    live.validate()?;
     let to = WriteSettings::for_path(&settings.output, args.overwrite)?;
     if let Some(path) = &args.export_transcripts {
         files::check_output(path, args.overwrite)?;
@@ -98,7 +97,8 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
         bail!("--max-cost: the price of {model} is not known: give it with --prices FILE");
     }
     let sentences = Sentences::open(&settings.input, args.read.options(false))?;
-    let count = check_input(&sentences)?;
+    let mut gold = Gold::read(args.gold.as_deref(), &args.read, progress)?;
+    let count = check_input(&sentences, &mut gold)?;
     let parameters = live.parameters()?;
     // Reasoning in prose needs no schema, unless one is asked for.
     let is_formed = |prompt: &Prompt| live.form.map_or(!prompt.reasons(), |form| form != Form::Text);
@@ -125,14 +125,16 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
         runtime.block_on(job.give_up(batches, progress))?;
     }
     let batches = batches.filter(|_| args.batches.batch);
-    let tally = match &batches {
+    // What became of the requests, and how many there were to be.
+    let asked = match &batches {
         _ if args.reparse => None,
         None => Some(runtime.block_on(job.ask(&client, progress))?),
         Some(batches) => match runtime.block_on(job.ask_in_batches(batches, &client, progress))? {
             None => return Ok(()),
-            tally => tally,
+            Some(tally) => Some((tally.asked, tally)),
         },
     };
+    let (expected, tally) = asked.unzip();
     let spent = batches.as_ref().map_or_else(|| client.spent(), Batches::spent);
     let price = if batches.is_some() { price.map(|price| price.in_batch()) } else { price };
     let cost = price.map(|price| price.of(spent.usage));
@@ -140,18 +142,18 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     if let Some(tally) = &tally {
         progress.note(summary(tally, &spent, cost));
         // Ctrl-C after the last answer changes nothing.
-        if let Some(stop) = stopped.filter(|_| tally.settled() - tally.later() < job.requests_in_all()) {
+        let expected = expected.unwrap_or_default();
+        if let Some(stop) = stopped.filter(|_| tally.settled() - tally.later() < expected) {
             bail!(
-                "{} of {} requests are answered and kept in {}; {stop}; --reparse writes what there is",
+                "{} of {expected} requests are answered and kept in {}; {stop}; --reparse writes what there is",
                 tally.settled() - tally.failed.count,
-                job.requests_in_all(),
                 store_path.display()
             );
         }
     }
     runtime.block_on(store.flush())?;
     let failed = tally.as_ref().map(|tally| tally.failed.clone()).filter(|failed| !failed.is_empty());
-    let written = job.write(&client, &to, progress);
+    let written = job.write(&client, &to, gold, price, progress);
     let account = match &failed {
         Some(failed) => written.with_context(|| format!("{} requests failed ({failed})", failed.count))?,
         None => written?,
@@ -165,7 +167,7 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
 }
 
 /// Reads all of the input once: nothing is paid for before it is known to be sound.
-fn check_input(sentences: &Sentences) -> Result<usize> {
+fn check_input(sentences: &Sentences, gold: &mut Gold) -> Result<usize> {
     let mut ids = HashSet::new();
     for sentence in sentences.iter() {
         let sentence = sentence?;
@@ -175,7 +177,9 @@ fn check_input(sentences: &Sentences) -> Result<usize> {
         if !ids.insert(hash.finish()) {
             bail!("two sentences are called {}: expected ids that differ, or files with other names", sentence.id());
         }
+        gold.check(&sentence)?;
     }
+    gold.check_met()?;
     Ok(ids.len())
 }
 
@@ -262,10 +266,9 @@ impl Job<'_> {
         settings
     }
 
-    /// How many requests it takes, if each is answered at once.
-    const fn requests_in_all(&self) -> usize {
-        let checks = if self.live.check { 2 } else { 1 };
-        self.count * self.prompts.len() * self.live.samples as usize * checks
+    /// How many first answers there are to be.
+    const fn first_answers(&self) -> usize {
+        self.count * self.prompts.len() * self.live.samples as usize
     }
 
     /// The requests about one sentence under one strategy.
@@ -323,15 +326,21 @@ impl Job<'_> {
         self.prompts.iter().map(|(prompt, _)| answer_tokens(prompt)).max().unwrap_or(0)
     }
 
-    /// Asks for everything that the store does not have.
-    async fn ask(&self, client: &Live, progress: Progress) -> Result<Tally> {
-        let bar = progress.bar(self.requests_in_all(), &format!("ask {}", self.model));
+    /// Asks for everything that the store does not have. How many requests it takes, and what became of them.
+    async fn ask(&self, client: &Live, progress: Progress) -> Result<(usize, Tally)> {
+        let mut expected = self.first_answers();
+        let bar = progress.bar(expected, &format!("ask {}", self.model));
         let mut tally = self.round(client, self.first_requests(), &bar, progress).await?;
-        if self.live.check && client.stopped().is_none() {
-            tally.extend(self.round(client, self.check_requests(client), &bar, progress).await?);
+        if self.live.check {
+            // Whole answers are checked.
+            expected += tally.done;
+            bar.set_length(expected as u64);
+            if client.stopped().is_none() {
+                tally.extend(self.round(client, self.check_requests(client), &bar, progress).await?);
+            }
         }
         bar.finish_and_clear();
-        Ok(tally)
+        Ok((expected, tally))
     }
 
     async fn round(
@@ -361,7 +370,14 @@ impl Job<'_> {
     }
 
     /// Writes what the store has, in the order of the input.
-    fn write(&self, client: &Live, to: &WriteSettings, progress: Progress) -> Result<Account> {
+    fn write(
+        &self,
+        client: &Live,
+        to: &WriteSettings,
+        gold: Gold,
+        price: Option<Price>,
+        progress: Progress,
+    ) -> Result<Account> {
         let labels = if self.settings.labels.is_empty() {
             self.prompts[0].0.label_set().labels()
         } else {
@@ -375,8 +391,8 @@ impl Job<'_> {
         }
         let mut sheet = Sheet::new(strategies, &labels, self.settings.overlaps)
             .with_quorum(self.live.quorum)
-            .with_price(self.price)
-            .with_gold(self.args.gold.as_deref(), &self.args.read, progress)?;
+            .with_price(price)
+            .with_gold(gold);
         let mut transcripts = match &self.args.export_transcripts {
             Some(path) => Some(files::AtomicFile::create(path, self.args.overwrite)?),
             None => None,

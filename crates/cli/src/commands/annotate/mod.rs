@@ -117,6 +117,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     if settings.output == Path::new("-") {
         bail!("-o -: the settings and the account go beside the output: expected the name of a file");
     }
+    settings.live.validate()?;
     if !args.dry_run {
         for path in [&settings.output, &beside(&settings.output, SETTINGS), &beside(&settings.output, REPORT)] {
             files::check_output(path, args.overwrite)?;

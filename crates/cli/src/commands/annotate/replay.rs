@@ -8,13 +8,18 @@ use apprentice_teacher::{Strategy, Transcript, Unused, default_labels};
 
 use super::{
     Args, Settings, finish, named_strategy,
-    sheet::{Answers, Role, Sheet},
+    sheet::{Answers, Gold, Role, Sheet},
 };
 use crate::{inputs, outputs::WriteSettings, progress::Progress};
 
 pub fn annotate(args: &Args, settings: &Settings, file: &Path, progress: Progress) -> Result<()> {
-    let live_only =
-        [args.dry_run, args.reparse, args.batches.batch, args.export_transcripts.is_some(), settings.live.check];
+    let live_only = [
+        args.dry_run,
+        args.reparse,
+        args.batches.batch || args.batches.give_up_batches,
+        args.export_transcripts.is_some(),
+        settings.live.check,
+    ];
     if live_only.contains(&true) {
         bail!(
             "--dry-run, --reparse, --batch, --check and --export-transcripts are for live teachers: a replay costs nothing"
@@ -34,12 +39,11 @@ pub fn annotate(args: &Args, settings: &Settings, file: &Path, progress: Progres
             .check(&sentences, unused)
             .context("the input and the transcript do not fit (--allow-unused lets the transcript hold more)")?;
     }
+    let mut gold = Gold::read(args.gold.as_deref(), &args.read, progress)?;
+    sentences.iter().try_for_each(|sentence| gold.check(sentence))?;
+    gold.check_met()?;
     let voices = strategies.iter().map(|strategy| (strategy.clone(), Role::Votes)).collect();
-    let mut sheet = Sheet::new(voices, &labels, settings.overlaps).with_quorum(settings.live.quorum).with_gold(
-        args.gold.as_deref(),
-        &args.read,
-        progress,
-    )?;
+    let mut sheet = Sheet::new(voices, &labels, settings.overlaps).with_quorum(settings.live.quorum).with_gold(gold);
     let bar = progress.bar(sentences.len(), &format!("annotate ({})", strategies.join(", ")));
     let answers = |sentence: &Sentence| {
         let recorded = |strategy: &Arc<str>| {

@@ -1,6 +1,10 @@
 //! The writing half of an annotation: answers become the output, and an account of it.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::{Result, bail};
 use apprentice_core::{Sentence, corpus::Record, metrics::report::Predicted};
@@ -21,6 +25,47 @@ use crate::{
 
 /// How the column of all strategies together is called.
 const TOGETHER: &str = "together";
+
+/// Human labels to measure the teacher by.
+#[derive(Default)]
+pub struct Gold {
+    sentences: Vec<Sentence>,
+    places: HashMap<String, usize>,
+    /// Whether any of them was met in the input.
+    is_met: bool,
+}
+
+impl Gold {
+    /// Nothing where there is no path.
+    pub fn read(path: Option<&Path>, read: &ReadFlags, progress: Progress) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let sentences = inputs::sentences(path, read, progress)?;
+        let places: HashMap<String, usize> =
+            sentences.iter().map(|sentence| sentence.id().to_owned()).zip(0..).collect();
+        if places.len() < sentences.len() {
+            bail!("--gold: {}: sentences with the same id: expected ids that differ", path.display());
+        }
+        Ok(Self { sentences, places, is_met: false })
+    }
+
+    /// Checks one sentence of the input against its human labels, if it has any.
+    pub fn check(&mut self, sentence: &Sentence) -> Result<()> {
+        let Some(&place) = self.places.get(sentence.id()) else { return Ok(()) };
+        self.is_met = true;
+        if !self.sentences[place].words().eq(sentence.words()) {
+            bail!("--gold: sentence {} has other tokens there than in the input", sentence.id());
+        }
+        Ok(())
+    }
+
+    /// Once all of the input was checked.
+    pub fn check_met(&self) -> Result<()> {
+        if !self.sentences.is_empty() && !self.is_met {
+            bail!("--gold: it has no sentence of the input: expected the same ids");
+        }
+        Ok(())
+    }
+}
 
 /// What one strategy says about one sentence.
 #[derive(Default)]
@@ -46,6 +91,8 @@ pub struct Column {
     /// What they cost, if the price is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<f64>,
+    /// How many sentences have no readable answer, by what is wrong with it.
+    failures_by_kind: BTreeMap<&'static str, usize>,
     #[serde(flatten)]
     report: Report,
 }
@@ -92,8 +139,7 @@ pub struct Sheet {
     voices: Vec<Voice>,
     quorum: Quorum,
     price: Option<Price>,
-    gold: Vec<Sentence>,
-    gold_places: HashMap<String, usize>,
+    gold: Gold,
     /// What all say together about the sentences with human labels.
     together: Vec<Option<Sentence>>,
     sentences: usize,
@@ -107,7 +153,15 @@ impl Sheet {
     pub fn new(strategies: Vec<(Arc<str>, Role)>, labels: &[Arc<str>], overlaps: OverlapPolicy) -> Self {
         let voice = |(strategy, role)| Voice {
             annotator: Annotator::new(labels).with_overlaps(overlaps),
-            column: Column { strategy, answers: 0, unanswered: 0, usage: None, cost: None, report: Report::default() },
+            column: Column {
+                strategy,
+                answers: 0,
+                unanswered: 0,
+                usage: None,
+                cost: None,
+                failures_by_kind: BTreeMap::new(),
+                report: Report::default(),
+            },
             role,
             said: Vec::new(),
         };
@@ -115,8 +169,7 @@ impl Sheet {
             voices: strategies.into_iter().map(voice).collect(),
             quorum: Quorum::default(),
             price: None,
-            gold: Vec::new(),
-            gold_places: HashMap::new(),
+            gold: Gold::default(),
             together: Vec::new(),
             sentences: 0,
             written: 0,
@@ -135,19 +188,14 @@ impl Sheet {
         self
     }
 
-    /// The same with human labels to measure the teacher by.
-    pub fn with_gold(mut self, gold: Option<&Path>, read: &ReadFlags, progress: Progress) -> Result<Self> {
-        let Some(path) = gold else { return Ok(self) };
-        self.gold = inputs::sentences(path, read, progress)?;
-        self.gold_places = self.gold.iter().map(|sentence| sentence.id().to_owned()).zip(0..).collect();
-        if self.gold_places.len() < self.gold.len() {
-            bail!("{}: sentences with the same id: expected ids that differ", path.display());
-        }
+    /// The same with human labels, which were checked against the input.
+    pub fn with_gold(mut self, gold: Gold) -> Self {
         for voice in &mut self.voices {
-            voice.said = vec![None; self.gold.len()];
+            voice.said = vec![None; gold.sentences.len()];
         }
-        self.together = vec![None; self.gold.len()];
-        Ok(self)
+        self.together = vec![None; gold.sentences.len()];
+        self.gold = gold;
+        self
     }
 
     /// Writes what `answers` has about each sentence under each strategy, in the order of the input.
@@ -163,7 +211,7 @@ impl Sheet {
                 bar.inc(1);
                 let sentence = sentence?;
                 let answers = answers(&sentence)?;
-                if let Some(annotated) = self.annotate(&sentence, answers)? {
+                if let Some(annotated) = self.annotate(&sentence, answers) {
                     take(Record::from(&annotated))?;
                 }
             }
@@ -176,14 +224,9 @@ impl Sheet {
         Ok(())
     }
 
-    fn annotate(&mut self, sentence: &Sentence, answers: Vec<Answers>) -> Result<Option<Sentence>> {
+    fn annotate(&mut self, sentence: &Sentence, answers: Vec<Answers>) -> Option<Sentence> {
         self.sentences += 1;
-        let place = self.gold_places.get(sentence.id()).copied();
-        if let Some(gold) = place.map(|place| &self.gold[place])
-            && !gold.words().eq(sentence.words())
-        {
-            bail!("--gold: sentence {} has other tokens there than in the input", sentence.id());
-        }
+        let place = self.gold.places.get(sentence.id()).copied();
         let (mut voted, mut draft, mut is_incomplete) = (Vec::new(), None, false);
         for (voice, answers) in self.voices.iter_mut().zip(answers) {
             let Answers { completions, asked, usage } = answers;
@@ -219,7 +262,7 @@ impl Sheet {
             }
             None => self.failed.push(self.why(sentence)),
         }
-        Ok(annotated)
+        annotated
     }
 
     /// Why there is nothing of a sentence.
@@ -234,10 +277,10 @@ impl Sheet {
         let quality = self.quality()?;
         let (quality, page) = quality.map_or((None, None), |quality| (Some(quality.json), Some(quality.page)));
         let price = self.price;
-        let column = |voice: Voice| Column {
-            cost: price.zip(voice.column.usage).map(|(price, usage)| price.of(usage)),
-            report: voice.annotator.finish(),
-            ..voice.column
+        let column = |voice: Voice| {
+            let report = voice.annotator.finish();
+            let cost = price.zip(voice.column.usage).map(|(price, usage)| price.of(usage));
+            Column { cost, failures_by_kind: report.failures_by_kind(), report, ..voice.column }
         };
         Ok(Account {
             sentences: self.sentences,
@@ -253,13 +296,11 @@ impl Sheet {
     /// How good the teacher is, where there are human labels. A sentence that it has not labelled counts as one without
     /// entities.
     fn quality(&mut self) -> Result<Option<Quality>> {
-        if self.gold.is_empty() {
+        let gold = std::mem::take(&mut self.gold.sentences);
+        if gold.is_empty() {
             return Ok(None);
         }
-        if self.together.iter().all(Option::is_none) {
-            bail!("--gold: none of its sentences was annotated: expected the ids of the input");
-        }
-        let unlabelled: Vec<Sentence> = self.gold.iter().cloned().map(Sentence::without_entities).collect();
+        let unlabelled: Vec<Sentence> = gold.iter().cloned().map(Sentence::without_entities).collect();
         let predicted = |name: &str, said: &[Option<Sentence>]| {
             let sentences = said.iter().zip(&unlabelled).map(|(said, unlabelled)| said.as_ref().unwrap_or(unlabelled));
             Predicted::sentences(name, name, sentences)
@@ -269,7 +310,7 @@ impl Sheet {
         if self.voices.iter().filter(|voice| voice.role == Role::Votes).count() > 1 {
             systems.push(predicted(TOGETHER, &self.together));
         }
-        Ok(Some(score::quality(std::mem::take(&mut self.gold), &systems)?))
+        Ok(Some(score::quality(gold, &systems)?))
     }
 }
 
@@ -342,6 +383,13 @@ impl Account {
         let mut unknown: Vec<&String> = self.strategies.iter().flat_map(|c| c.report.unknown_types.keys()).collect();
         unknown.sort();
         unknown.dedup();
+        let mut kinds: Vec<&str> = self.strategies.iter().flat_map(|c| c.failures_by_kind.keys().copied()).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        for kind in kinds {
+            let count = |c: &Column| c.failures_by_kind.get(kind).copied().unwrap_or(0).to_string();
+            table.push(row(&format!("unreadable: {kind}"), &count));
+        }
         for label in unknown {
             let count = |c: &Column| c.report.unknown_types.get(label).copied().unwrap_or(0).to_string();
             table.push(row(&format!("of unknown type {label}"), &count));

@@ -25,7 +25,7 @@ const RESULT: &str = "result.json";
 #[command(next_help_heading = "Checkpoints")]
 pub struct CheckpointFlags {
     /// Go on with the unfinished run of -o, from its newest checkpoint, with the settings it was started with
-    #[arg(long, conflicts_with_all = ["overwrite", "plan", "config"])]
+    #[arg(long, conflicts_with_all = ["plan", "config"])]
     pub resume: bool,
     /// The minutes between checkpoints; one is always made at the start
     #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
@@ -58,7 +58,7 @@ pub fn unfinished(output: &Path) -> PathBuf {
 }
 
 /// The settings of the unfinished run that is to be resumed.
-pub fn settings_of(output: &Path) -> Result<toml::Table> {
+pub fn settings_of(output: &Path, overwrite: bool) -> Result<toml::Table> {
     let path = unfinished(output).join(SETTINGS);
     if !path.exists() {
         let finished = output.join(RESULT).exists();
@@ -67,6 +67,18 @@ pub fn settings_of(output: &Path) -> Result<toml::Table> {
         bail!("--resume: {}: {what}", output.display());
     }
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    if output.exists() && !overwrite {
+        let is_same = |name: &str| fs::read(output.join(name)).ok() == fs::read(unfinished(output).join(name)).ok();
+        if is_same(SETTINGS) && is_same(METRICS) && output.join(RESULT).exists() {
+            // The process ended between the last two steps of finishing.
+            fs::remove_dir_all(unfinished(output)).with_context(|| format!("cannot delete {}", path.display()))?;
+            bail!("--resume: {}: this run is finished", output.display());
+        }
+        bail!(
+            "--resume: {} exists: with --overwrite, too, the unfinished run replaces it when it is finished",
+            output.display()
+        );
+    }
     text.parse().with_context(|| format!("{}: not TOML", path.display()))
 }
 
@@ -105,16 +117,21 @@ impl<'a> Run<'a> {
                 bail!("{}: not an unfinished run: it is not overwritten, choose another output", directory.display());
             }
             // Nobody else may be at work in it.
-            drop(File::open(directory.join(METRICS)).map(|file| locked(file, &directory)).ok().transpose()?);
+            let held = File::open(directory.join(METRICS)).map(|file| locked(file, &directory)).ok().transpose()?;
             fs::remove_dir_all(&directory).with_context(|| format!("cannot delete {}", directory.display()))?;
+            drop(held);
         }
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        let path = directory.join(METRICS);
-        let file = File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        output::write_file(&directory.join(SETTINGS), true, toml::to_string_pretty(settings)?.as_bytes())?;
-        let run = Self::new(settings, flags, locked(file, &directory)?, 0);
-        run.save(trainer)?;
-        Ok(run)
+        let begin = || {
+            output::write_file(&directory.join(SETTINGS), true, toml::to_string_pretty(settings)?.as_bytes())?;
+            let path = directory.join(METRICS);
+            let file = File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
+            let run = Self::new(settings, flags, locked(file, &directory)?, 0);
+            run.save(trainer)?;
+            Ok(run)
+        };
+        // There is nothing yet to go on from.
+        begin().inspect_err(|_| drop(fs::remove_dir_all(&directory)))
     }
 
     /// The unfinished run, with the trainer where its newest checkpoint stands that can be used.
@@ -130,7 +147,7 @@ impl<'a> Run<'a> {
         let file = locked(open().with_context(|| format!("cannot write {}", path.display()))?, &directory)?;
         files::remove_unfinished(&directory).with_context(|| format!("cannot clear {}", directory.display()))?;
         let mut run = Self::new(settings, flags, file, 0);
-        let restored = run.checkpoints.restore(trainer)?;
+        let restored = run.checkpoints.restore(trainer).context("--resume")?;
         for refused in &restored.refused {
             progress.note(format_args!("checkpoint not used: {refused}"));
         }

@@ -14,11 +14,11 @@ pub struct Flags {
     /// `scratch:LAYERSxHIDDENxHEADS`, a BERT of random weights.
     #[arg(long)]
     encoder: Option<String>,
-    /// Human-labelled files of columns.
+    /// Human-labelled files, in any format.
     #[arg(long, num_args = 1..)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     original: Vec<PathBuf>,
-    /// Files of columns that a teacher labelled, as `annotate` writes them; as NAME=FILE where there are several pools.
+    /// Files that a teacher labelled, as `annotate` writes them; as NAME=FILE where there are several pools.
     #[arg(long, num_args = 1.., value_name = "[NAME=]FILE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     distilled: Vec<PathBuf>,
@@ -118,7 +118,8 @@ struct PoolFlags {
     /// 1..0:cosine [default: the pool's size]
     #[arg(long, value_name = "NAME=COURSE", num_args = 1.., value_parser = of_pool)]
     pool_share: Vec<(String, Course)>,
-    /// What the loss of a pool's sentences is multiplied by: a number, or a course over time [default: 1]
+    /// How much a pool's sentences count against those of other pools in the same batch: a number, or a course over time
+    /// [default: 1]
     #[arg(long, value_name = "NAME=COURSE", num_args = 1.., value_parser = of_pool)]
     pool_weight: Vec<(String, Course)>,
 }

@@ -166,6 +166,8 @@ pub struct Batches {
     failures: Mutex<HashMap<Key, ClientError>>,
     /// The limit that kept requests from being handed over.
     limit: Mutex<Option<String>>,
+    /// The requests that were taken to be handed over, and about what they will use.
+    planned: Mutex<(u64, Usage)>,
     halt: Halt,
     /// When this client was made, in milliseconds since 1970.
     started: u64,
@@ -202,6 +204,7 @@ impl Batches {
             fetched: Mutex::default(),
             failures: Mutex::default(),
             limit: Mutex::default(),
+            planned: Mutex::default(),
             halt: Halt::default(),
             started: now_ms(),
         })
@@ -242,8 +245,6 @@ impl Batches {
         mut progress: impl FnMut(&Fetched),
     ) -> Result<(), E> {
         let (mut parts, mut seen, mut part) = (Parts::new(self.size), HashSet::new(), Vec::new());
-        let mut expected = Usage::default();
-        let mut count = 0;
         for request in requests {
             let request = request?;
             let key = self.key(&request);
@@ -255,12 +256,10 @@ impl Batches {
                 continue;
             }
             let body = self.body(&request);
-            expected += Usage { input: estimate(&body), cached: 0, output: self.size.answer_tokens };
-            if let Some(limit) = self.limit(count, expected) {
+            if let Some(limit) = self.planned(&body) {
                 lock(&self.limit).get_or_insert(limit);
                 break;
             }
-            count += 1;
             let starts = parts.add(size(self.provider.endpoint.protocol, &key, &body));
             if starts && !part.is_empty() {
                 if self.hand_over(std::mem::take(&mut part)).await.is_err() {
@@ -398,6 +397,18 @@ impl Batches {
     fn is_wanted(&self, key: &Key) -> Result<bool, ClientError> {
         let answered = self.store.answer(key, response).map_err(|error| self.halt.broken(&error))?.is_some();
         Ok(!answered && !self.store.waits(key).map_err(|error| self.halt.broken(&error))?)
+    }
+
+    /// Counts a request that is to be handed over, unless that would break a limit.
+    fn planned(&self, body: &str) -> Option<String> {
+        let mut planned = lock(&self.planned);
+        let (count, mut expected) = *planned;
+        expected += Usage { input: estimate(body), cached: 0, output: self.size.answer_tokens };
+        let limit = self.limit(count, expected);
+        if limit.is_none() {
+            *planned = (count + 1, expected);
+        }
+        limit
     }
 
     fn limit(&self, count: u64, expected: Usage) -> Option<String> {

@@ -323,7 +323,7 @@ fn time(value: &Value) -> Option<u64> {
         ("Z" | "z", "") => 0,
         (sign @ ("+" | "-"), zone) => {
             let (hours, minutes) = zone.split_once(':')?;
-            let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+            let minutes = i64::from(hours.parse::<u8>().ok()?) * 60 + i64::from(minutes.parse::<u8>().ok()?);
             if sign == "-" { -minutes } else { minutes }
         }
         _ => return None,

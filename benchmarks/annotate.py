@@ -75,7 +75,13 @@ def main():
             command += ["--requests-per-minute", str(a.per_minute)]
         start = time.monotonic()
         child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(child.pid, 0)
+        # The peak that the system counts for a child is that of this process where it is larger: its own is read here.
+        peak = 0
+        while (ended := os.wait4(child.pid, os.WNOHANG))[0] == 0:
+            status = pathlib.Path(f"/proc/{child.pid}/status").read_text()
+            peak = max([peak] + [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")])
+            time.sleep(0.05)
+        _, status, usage = ended
         wall = time.monotonic() - start
         if status != 0:
             raise SystemExit("annotate failed")
@@ -84,7 +90,7 @@ def main():
     cpu = usage.ru_utime + usage.ru_stime
     print(f"{a.sentences:,} sentences, {server.count:,} requests in {asking:.1f} s: {server.count / asking:,.0f} a second; "
           f"{wall:.1f} s in all, {cpu:.1f} s of CPU ({1e3 * cpu / server.count:.2f} ms a request), "
-          f"{usage.ru_maxrss / 1024:.0f} MiB of memory, store {size / 2**20:.0f} MiB")
+          f"{peak / 1024:.1f} MiB of memory, store {size / 2**20:.0f} MiB")
     if a.per_minute:
         print(f"allowed: {a.per_minute / 60:,.0f} a second; used: {100 * server.count / asking / (a.per_minute / 60):.1f} %")
 

@@ -502,6 +502,7 @@ impl Batches {
     /// Nobody knows whether the provider has this batch.
     async fn lost(&self, batch: &mut Batch, why: &str) -> Result<(), Trouble> {
         let why = format!("nobody knows whether the provider has it ({why})");
+        self.fail_rest(batch, &why)?;
         self.close(batch, BatchState::GivenUp, Outcome::Unknown, Some(why)).await.map_err(|_| self.halted())
     }
 

@@ -91,13 +91,7 @@ impl Batches {
             Some(_) => (Outcome::Failed, "its batch ended before it was asked"),
             None => (Outcome::Failed, "its batch has no result for it"),
         };
-        let mut left = Vec::new();
-        self.kept(self.store.members(batch, |key, _| left.push(*key)))?;
-        for key in left {
-            if self.kept(self.store.member(batch, &key))?.is_some_and(|member| !member.is_ended) {
-                lock(&self.failures).insert(key, exhausted(why.to_owned()));
-            }
-        }
+        self.fail_rest(batch, why)?;
         self.close(batch, BatchState::Fetched, rest, None).await.map_err(|_| self.halted())?;
         lock(&self.spent).unknown += missing;
         let mut fetched = lock(&self.fetched);
@@ -108,9 +102,22 @@ impl Batches {
         Ok(())
     }
 
+    /// Notes why those requests of a batch have no answer that have none.
+    pub(super) fn fail_rest(&self, batch: &Batch, why: &str) -> Result<(), Trouble> {
+        let mut left = Vec::new();
+        self.kept(self.store.members(batch, |key, _| left.push(*key)))?;
+        for key in left {
+            if self.kept(self.store.member(batch, &key))?.is_some_and(|member| !member.is_ended) {
+                lock(&self.failures).insert(key, exhausted(why.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
     /// The provider has the batch, and its results no more.
     async fn gone(&self, batch: &mut Batch, why: &str) -> Result<(), Trouble> {
         let why = format!("its results are not to be had ({why})");
+        self.fail_rest(batch, &why)?;
         self.close(batch, BatchState::GivenUp, Outcome::Unknown, Some(why)).await.map_err(|_| self.halted())
     }
 

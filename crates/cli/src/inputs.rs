@@ -12,6 +12,7 @@ use apprentice_core::{
     corpus::{Column, Fitter, Format, OnConflict, ReadOptions, Reader, Reading, Source, Unit},
 };
 use apprentice_student::TrainingPool;
+use apprentice_teacher::votes::Quorum;
 use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -25,6 +26,14 @@ where
     T: std::str::FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>> + Clone + Send + Sync + 'static,
 {
     PossibleValuesParser::new(names).try_map(|name| name.parse())
+}
+
+/// How many of several labellings must have an entity; more than half if no share is given.
+pub fn quorum(share: Option<f64>) -> Result<Quorum> {
+    if let Some(share) = share.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+        bail!("--quorum {share}: expected a share above 0 and at most 1, such as 0.5");
+    }
+    Ok(share.map_or(Quorum::Majority, Quorum::AtLeast))
 }
 
 /// How inputs are read.

@@ -1,6 +1,7 @@
 //! Sentences, corpora, tag schemes, metrics and regimens: the plain data and pure functions that every other crate of
 //! `apprentice` shares. No tensors, no network, no printing.
 
+mod causes;
 mod choice;
 mod confidence;
 pub mod corpus;
@@ -13,6 +14,7 @@ mod sentence;
 mod span;
 pub mod tags;
 
+pub use causes::error_chain;
 pub use choice::ChoiceError;
 pub use confidence::{Confidence, NotAConfidence};
 pub use corpus::{Corpus, CorpusError, LabelMismatch, LineProblem, Record};

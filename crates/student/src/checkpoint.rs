@@ -10,7 +10,7 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     fmt, fs,
-    io::{self, Read, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -19,7 +19,10 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors, View, tensor::TensorView}
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use sha2::{Digest, Sha256};
 
-use crate::{StudentError, Trainer};
+use crate::{
+    StudentError, Trainer,
+    checksum::{hash, hex},
+};
 
 const NUMBERS: &str = "numbers.safetensors";
 const STATE: &str = "state.json";
@@ -150,11 +153,10 @@ fn write(directory: &Path, trainer: &Trainer) -> Result<(), StudentError> {
     let mut sums = String::new();
     for name in [NUMBERS, STATE] {
         let path = directory.join(name);
-        let sum = fs::File::open(&path).and_then(sum_of_file).map_err(io_error(&path))?;
+        let sum = fs::File::open(&path).and_then(|file| hash(Sha256::new(), file)).map_err(io_error(&path))?;
         sums.extend([&sum, "  ", name, "\n"]);
     }
-    put(SUMS, sums.as_bytes())?;
-    Ok(())
+    put(SUMS, sums.as_bytes())
 }
 
 /// Restores the trainer, or says why not; then it is as it was.
@@ -166,7 +168,7 @@ fn read(directory: &Path, fingerprint: &str, trainer: &mut Trainer) -> Result<()
         sums.lines().filter_map(|line| line.split_once("  ")).map(|(a, b)| (b, a)).collect();
     let checked = |name: &str| {
         let content = content(name)?;
-        let agrees = sums.get(name).is_some_and(|said| *said == sum(&content));
+        let agrees = sums.get(name).is_some_and(|said| *said == hex(&Sha256::digest(&content)));
         agrees.then_some(content).ok_or_else(|| format!("{name} does not agree with {SUMS}: one of them is damaged"))
     };
     let state = checked(STATE)?;
@@ -182,21 +184,6 @@ fn read(directory: &Path, fingerprint: &str, trainer: &mut Trainer) -> Result<()
     trainer.restore(file.state, decode(&checked(NUMBERS)?)?)
 }
 
-/// SHA-256 in hexadecimal.
-fn sum(content: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(content))
-}
-
-fn sum_of_file(mut file: fs::File) -> io::Result<String> {
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hexadecimal(&hash.finalize())),
-            read => hash.update(&buffer[..read]),
-        }
-    }
-}
-
 /// A hash of whatever is written into it as text.
 #[derive(Default)]
 pub(crate) struct Hash(Sha256);
@@ -210,13 +197,8 @@ impl fmt::Write for Hash {
 
 impl Hash {
     pub fn finish(self) -> String {
-        hexadecimal(&self.0.finalize())
+        hex(&self.0.finalize())
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('?'));
-    bytes.iter().flat_map(digits).collect()
 }
 
 /// Numbers whose bytes are made when they are written: one copy at a time.

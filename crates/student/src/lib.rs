@@ -6,6 +6,7 @@
 
 mod card;
 mod checkpoint;
+mod checksum;
 mod data;
 mod directory;
 mod error;

@@ -5,7 +5,7 @@
 use std::{
     fs,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use std::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::sample;
+use crate::{annotate::said, sample};
 
 fn train(at: &Path, output: &str, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprentice"));
@@ -31,10 +31,6 @@ fn begin(at: &Path, output: &str) -> Command {
     );
     fs::write(at.join("train.toml"), settings).unwrap();
     train(at, output, &["--config", "train.toml"])
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn weights(at: &Path, run: &str) -> Vec<u8> {

@@ -11,7 +11,6 @@ pub(crate) mod attention;
 pub(crate) mod bias;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
-pub(crate) mod gelu;
 pub(crate) mod layer_norm;
 pub(crate) mod math;
 pub(crate) mod matmul;

@@ -1,15 +1,12 @@
 //! The hashes by which the hub names contents.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs::File, io, path::Path};
 
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 use super::name::is_lower_hex;
+use crate::checksum::hash;
 
 /// What an `ETag` of the hub says about a content. In lower-case hexadecimal, it is the content's name in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,21 +45,6 @@ impl Digest {
         };
         Ok(found == self.as_str())
     }
-}
-
-fn hash(mut hasher: impl sha2::Digest, mut file: File) -> io::Result<String> {
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use apprentice_core::error_chain;
 use reqwest::{
     Client, Method, Response, StatusCode, Url,
     header::{
@@ -144,7 +145,7 @@ impl<'a> Remote<'a> {
             .read_timeout(settings.timeout)
             .user_agent(concat!("apprentice/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| HubError::Protocol { host: host(&base), problem: chain(&error) })?;
+            .map_err(|error| HubError::Protocol { host: host(&base), problem: error_chain(&error) })?;
         Ok(Self { client, base, token: token.transpose()?, secret, settings, name, revision })
     }
 
@@ -221,7 +222,8 @@ impl<'a> Remote<'a> {
     /// Why a connection ended.
     pub fn broken(&self, error: reqwest::Error) -> Failure {
         let host = error.url().map_or_else(|| host(&self.base), host);
-        let what = if error.is_timeout() { "silent for too long".to_owned() } else { chain(&error.without_url()) };
+        let what =
+            if error.is_timeout() { "silent for too long".to_owned() } else { error_chain(&error.without_url()) };
         Failure::passing(self.without_secret(&format!("{host}: {what}")))
     }
 
@@ -368,20 +370,6 @@ fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let after = header(headers, RETRY_AFTER.as_str()).and_then(|text| seconds(text).or_else(|| date(text)));
     let limit = || header(headers, RATE_LIMIT).filter(|limit| limit.split(';').any(|part| part.trim() == "r=0"));
     after.or_else(|| limit()?.split(';').find_map(|part| seconds(part.trim().strip_prefix("t=")?)))
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

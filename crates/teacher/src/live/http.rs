@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use apprentice_core::error_chain;
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
@@ -178,7 +179,7 @@ impl Transport {
             .timeout(endpoint.timeout)
             .user_agent(concat!("apprentice/", env!("CARGO_PKG_VERSION")))
             .build();
-        let client = client.map_err(|error| EndpointError::Setup(chain(&error)))?;
+        let client = client.map_err(|error| EndpointError::Setup(error_chain(&error)))?;
         Ok(Self { client, url, endpoint: endpoint.clone(), headers, secrets: secrets(endpoint) })
     }
 
@@ -197,10 +198,9 @@ impl Transport {
     /// it wants, if only something comes.
     pub async fn lines(&self, path: String, most: usize) -> Result<Result<Lines<'_>, Reply>, SendError> {
         let request = self.prepared(Call::get(path))?.timeout(Duration::from_hours(24));
-        let response = self.in_time(request.send()).await?;
+        let response = self.in_time(self.sent(request)).await?;
         if response.status().as_u16() != 200 {
-            let late = |_| SendError { reached: true, what: "time-out".to_owned() };
-            return tokio::time::timeout(self.endpoint.timeout, self.reply(response)).await.map_err(late)?.map(Err);
+            return self.in_time(self.reply(response)).await.map(Err);
         }
         let (line, buffer) = (Vec::new(), Bytes::new());
         Ok(Ok(Lines { transport: self, response, line, buffer, left: most, is_skipping: false }))
@@ -220,13 +220,17 @@ impl Transport {
         Ok(self.client.post(url).headers(headers).body(content))
     }
 
-    async fn in_time<T>(&self, response: impl Future<Output = reqwest::Result<T>>) -> Result<T, SendError> {
+    async fn in_time<T>(&self, response: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
         let late = |_| SendError { reached: true, what: "time-out".to_owned() };
-        tokio::time::timeout(self.endpoint.timeout, response).await.map_err(late)?.map_err(|error| self.failed(error))
+        tokio::time::timeout(self.endpoint.timeout, response).await.map_err(late)?
     }
 
     async fn exchange(&self, request: RequestBuilder) -> Result<Reply, SendError> {
-        self.reply(request.send().await.map_err(|error| self.failed(error))?).await
+        self.reply(self.sent(request).await?).await
+    }
+
+    async fn sent(&self, request: RequestBuilder) -> Result<Response, SendError> {
+        request.send().await.map_err(|error| self.failed(error))
     }
 
     async fn reply(&self, mut response: Response) -> Result<Reply, SendError> {
@@ -247,7 +251,7 @@ impl Transport {
 
     fn failed(&self, error: reqwest::Error) -> SendError {
         let reached = !(error.is_connect() || error.is_builder());
-        let what = if error.is_timeout() { "time-out".to_owned() } else { chain(&error.without_url()) };
+        let what = if error.is_timeout() { "time-out".to_owned() } else { error_chain(&error.without_url()) };
         SendError { reached, what: self.redacted(&what) }
     }
 
@@ -302,7 +306,9 @@ impl Lines<'_> {
                 continue;
             }
             self.keep(self.buffer.len());
-            let Some(chunk) = self.transport.in_time(self.response.chunk()).await? else {
+            let (transport, response) = (self.transport, &mut self.response);
+            let chunk = async { response.chunk().await.map_err(|error| transport.failed(error)) };
+            let Some(chunk) = transport.in_time(chunk).await? else {
                 return Ok(self.taken().map(|line| if let Line::Whole(line) = line { Line::Last(line) } else { line }));
             };
             let too_much = || SendError { reached: true, what: "more results than a batch can have".to_owned() };
@@ -419,20 +425,6 @@ fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let date = |text: &str| Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default());
     let milliseconds = text("retry-after-ms").and_then(|text| seconds(text, 1e-3));
     milliseconds.or_else(|| text("retry-after").and_then(|text| seconds(text, 1.0).or_else(|| date(text))))
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Job<'_> {
 
     /// What is handed over. The answers that the store has are checked, if they are to be.
     fn batch_requests<'a>(&'a self, client: &'a Live) -> impl Iterator<Item = Result<Request>> + 'a {
-        let checks = self.checks().then(|| self.check_requests(client));
+        let checks = self.live.check.then(|| self.check_requests(client));
         self.first_requests().chain(checks.into_iter().flatten())
     }
 
@@ -82,7 +82,7 @@ impl Job<'_> {
     pub async fn ask_in_batches(&self, batches: &Batches, client: &Live, progress: Progress) -> Result<Option<Tally>> {
         let work = async {
             let waiting = self.hand_over_and_wait(batches, client, progress).await?;
-            if waiting.batches > 0 || !self.checks() || batches.stopped().is_some() {
+            if waiting.batches > 0 || !self.live.check || batches.stopped().is_some() {
                 return Ok(waiting);
             }
             // Now there are answers to check.

@@ -71,7 +71,7 @@ struct Found {
 pub struct Job<'a> {
     pub args: &'a Args,
     settings: &'a Settings,
-    live: &'a LiveSettings,
+    pub live: &'a LiveSettings,
     model: Arc<str>,
     /// One for each strategy, with the schema of its answers where they have one.
     prompts: Vec<(Prompt, Option<Arc<serde_json::Value>>)>,
@@ -90,7 +90,7 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     }
     let model = live.model.clone().context("which model? pass --model NAME, as the provider has it")?;
     let endpoint = endpoint(protocol, live, !args.dry_run && !args.reparse)?;
-    let mut prompts = prompts(settings, progress)?;
+    let prompts = prompts(settings, progress)?;
     let prices = live.prices.as_deref().map_or_else(|| Ok(Prices::built_in()), Prices::read)?;
     let price = prices.of(&model);
     if live.max_cost.is_some() && price.is_none() {
@@ -106,7 +106,7 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
         let schema = is_formed(&prompt).then(|| Arc::new(prompt.schema()));
         (prompt, schema)
     };
-    let prompts = prompts.drain(..).map(with_schema).collect();
+    let prompts = prompts.into_iter().map(with_schema).collect();
     let job = Job { args, settings, live, model, prompts, parameters, price, sentences, count };
     let store_path = live.store.clone().unwrap_or_else(|| beside(&settings.output, "store"));
     if args.reparse && !store_path.exists() {
@@ -316,11 +316,6 @@ impl Job<'_> {
         })
     }
 
-    /// Whether answers are checked.
-    pub const fn checks(&self) -> bool {
-        self.live.check
-    }
-
     /// The tokens that an answer is taken to have.
     pub fn answer_tokens(&self) -> u64 {
         self.prompts.iter().map(|(prompt, _)| answer_tokens(prompt)).max().unwrap_or(0)
@@ -390,7 +385,7 @@ impl Job<'_> {
             strategies.extend(self.live.check.then(|| (checked(&name), Role::Votes)));
         }
         let mut sheet = Sheet::new(strategies, &labels, self.settings.overlaps)
-            .with_quorum(self.live.quorum)
+            .with_quorum(self.live.quorum()?)
             .with_price(price)
             .with_gold(gold);
         let mut transcripts = match &self.args.export_transcripts {

@@ -6,9 +6,12 @@ use anyhow::{Context, Result, bail};
 use apprentice_teacher::{
     Endpoint, Parameters, Protocol,
     live::{Form, is_secret_name},
+    votes::Quorum,
 };
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
+
+use crate::inputs;
 
 /// How a live teacher is asked.
 #[derive(ClapArgs, Serialize)]
@@ -190,14 +193,17 @@ impl LiveSettings {
         if let Some((flag, _)) = counts.iter().find(|(_, count)| *count == 0) {
             bail!("{flag} 0: expected at least 1");
         }
-        if let Some(share) = self.quorum.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
-            bail!("--quorum {share}: expected a share above 0 and at most 1, such as 0.5");
-        }
+        self.quorum()?;
         match self.temperature {
             Some(t) if !(t.is_finite() && t >= 0.0) => bail!("--temperature {t}: expected a number of at least 0"),
             Some(_) if self.server_temperature => bail!("--temperature with --server-temperature: choose one"),
             _ => Ok(()),
         }
+    }
+
+    /// The share of the answers that must have an entity.
+    pub fn quorum(&self) -> Result<Quorum> {
+        inputs::quorum(self.quorum)
     }
 
     /// The parameters of every request.

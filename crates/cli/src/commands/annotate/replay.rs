@@ -4,7 +4,7 @@ use std::{fs::File, io::BufReader, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use apprentice_core::Sentence;
-use apprentice_teacher::{Strategy, Transcript, Unused, default_labels};
+use apprentice_teacher::{Transcript, Unused, default_labels};
 
 use super::{
     Args, Settings, finish, named_strategy,
@@ -43,7 +43,7 @@ pub fn annotate(args: &Args, settings: &Settings, file: &Path, progress: Progres
     sentences.iter().try_for_each(|sentence| gold.check(sentence))?;
     gold.check_met()?;
     let voices = strategies.iter().map(|strategy| (strategy.clone(), Role::Votes)).collect();
-    let mut sheet = Sheet::new(voices, &labels, settings.overlaps).with_quorum(settings.live.quorum).with_gold(gold);
+    let mut sheet = Sheet::new(voices, &labels, settings.overlaps).with_quorum(settings.live.quorum()?).with_gold(gold);
     let bar = progress.bar(sentences.len(), &format!("annotate ({})", strategies.join(", ")));
     let answers = |sentence: &Sentence| {
         let recorded = |strategy: &Arc<str>| {
@@ -70,12 +70,7 @@ fn strategies(asked: &[String], transcript: &Transcript) -> Result<Vec<Arc<str>>
         // `standard` is the latest version, unless the transcript means by it the first.
         (asked, _) => asked
             .iter()
-            .map(|name| Ok(if has(name) { name.as_str().into() } else { recorded_name(&named_strategy(name)?) }))
+            .map(|name| Ok(if has(name) { name.as_str().into() } else { named_strategy(name)?.name().into() }))
             .collect(),
     }
-}
-
-/// What transcripts call a strategy.
-fn recorded_name(strategy: &Strategy) -> Arc<str> {
-    strategy.name().into()
 }

@@ -178,8 +178,8 @@ impl Sheet {
         }
     }
 
-    pub fn with_quorum(mut self, share: Option<f64>) -> Self {
-        self.quorum = share.map_or(Quorum::Majority, Quorum::AtLeast);
+    pub fn with_quorum(mut self, quorum: Quorum) -> Self {
+        self.quorum = quorum;
         self
     }
 

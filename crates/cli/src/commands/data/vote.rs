@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use anyhow::{Result, bail};
 use apprentice_core::{Confidence, Provenance, Sentence, corpus::Record};
-use apprentice_teacher::votes::{self, Quorum};
+use apprentice_teacher::votes;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
@@ -28,15 +28,12 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
-    if let Some(share) = args.quorum.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
-        bail!("--quorum {share}: expected a share above 0 and at most 1, such as 0.5");
-    }
+    let quorum = inputs::quorum(args.quorum)?;
     let Prepared { options, settings, .. } = args.files.prepare()?;
     let sentences = labellings(&args.files.inputs, &args.files.read, progress)?;
     if sentences.iter().all(|labellings| labellings.len() < 2) {
         bail!("no sentence has more than one labelling: expected labellings of the same sentences, with the same ids");
     }
-    let quorum = args.quorum.map_or(Quorum::Majority, Quorum::AtLeast);
     let (mut contested, mut partial) = (0, 0);
     let written = settings.write(&args.files.output, |take| {
         for labellings in &sentences {

@@ -179,13 +179,15 @@ pub struct Response {
     pub finish: Finish,
     /// What it cost, if the provider says so.
     pub usage: Option<Usage>,
+    /// Whether it came in a batch, which has a price of its own.
+    pub is_batched: bool,
 }
 
 impl Response {
     /// A complete response of this text by this model.
     #[must_use]
     pub fn new(model: impl Into<Arc<str>>, text: impl Into<String>) -> Self {
-        Self { model: model.into(), text: text.into(), finish: Finish::Stop, usage: None }
+        Self { model: model.into(), text: text.into(), finish: Finish::Stop, usage: None, is_batched: false }
     }
 }
 

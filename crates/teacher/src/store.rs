@@ -159,8 +159,12 @@ pub struct Ended {
 pub struct Stored {
     /// The provider's protocol.
     pub protocol: String,
+    /// The status, of its own line if it came in a batch.
+    pub status: u16,
     /// The raw body.
     pub body: Vec<u8>,
+    /// Whether it came in a batch.
+    pub is_batched: bool,
 }
 
 /// What lies in a store.
@@ -317,15 +321,20 @@ impl Store {
     /// [`StoreError::Read`].
     pub fn answer<T>(&self, key: &Key, mut read: impl FnMut(&Stored) -> Option<T>) -> Result<Option<T>, StoreError> {
         // What an attempt came to is noted a little later than its reply.
-        let sql = "SELECT * FROM attempt WHERE key = ?1 AND status IS NOT NULL
-            AND (outcome IS NULL OR outcome IN ('answered', 'truncated', 'refused', 'filtered')) ORDER BY id DESC";
+        let sql = "SELECT *, EXISTS (SELECT 1 FROM batch
+                WHERE attempt.id BETWEEN first_attempt AND first_attempt + attempts - 1) AS is_batched
+            FROM attempt WHERE key = ?1 AND status IS NOT NULL
+                AND (outcome IS NULL OR outcome IN ('answered', 'truncated', 'refused', 'filtered'))
+            ORDER BY id DESC";
         self.reading(|reader| {
             let mut statement = reader.prepare_cached(sql)?;
             let mut rows = statement.query([&key.0[..]])?;
             while let Some(row) = rows.next()? {
-                let stored =
-                    Row::sound(row).and_then(|Row { protocol, body, .. }| Some(Stored { protocol, body: body? }));
-                if let Some(answer) = stored.and_then(|stored| read(&stored)) {
+                let is_batched = row.get("is_batched")?;
+                let Some(Row { protocol, status: Some(status), body: Some(body), .. }) = Row::sound(row) else {
+                    continue;
+                };
+                if let Some(answer) = read(&Stored { protocol, status, body, is_batched }) {
                     return Ok(Some(answer));
                 }
             }

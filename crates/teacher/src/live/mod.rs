@@ -272,7 +272,7 @@ impl Live {
             }
         };
         // What is no answer may have been paid for all the same. Who does not say what it cost is taken at an estimate.
-        let (read, said) = wire::read(self.endpoint.protocol, &reply.body);
+        let (read, said) = wire::read(self.endpoint.protocol, reply.status, &reply.body);
         let estimated = || Usage { input: prompt_tokens, cached: 0, output: expected };
         let usage = said.or_else(|| read.is_ok().then(estimated));
         let client = Known {
@@ -420,14 +420,15 @@ pub fn key(endpoint: &Endpoint, form: Option<Form>, request: &Request) -> Key {
 
 /// The answer in a stored reply, if it is one.
 fn response(stored: &Stored) -> Option<Response> {
-    wire::read(stored.protocol.parse().ok()?, &stored.body).0.ok()
+    let response = wire::read(stored.protocol.parse().ok()?, stored.status, &stored.body).0.ok()?;
+    Some(Response { is_batched: stored.is_batched, ..response })
 }
 
 /// What a stored reply says, for [`Store::open`]: pure, so that it can be read again at any time.
 #[must_use]
 pub fn read(protocol: &str, status: u16, body: &[u8]) -> (Outcome, Option<Usage>) {
-    match protocol.parse().map(|protocol| wire::read(protocol, body).0) {
-        Ok(Ok(response)) if (200..300).contains(&status) => (Outcome::of(response.finish), response.usage),
+    match protocol.parse().map(|protocol| wire::read(protocol, status, body).0) {
+        Ok(Ok(response)) => (Outcome::of(response.finish), response.usage),
         _ => (Outcome::Failed, None),
     }
 }

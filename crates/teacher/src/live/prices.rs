@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Usage;
+use crate::{Response, Usage};
 
 /// What a model costs, in units of currency per million tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,13 @@ impl Price {
         let Self { input, cached, output, batch } = *self;
         let cached = cached.map(|cached| cached * batch);
         Self { input: input * batch, cached, output: output * batch, batch: 1.0 }
+    }
+
+    /// What an answer has cost, if the provider says how many tokens it had.
+    #[must_use]
+    pub fn of_answer(&self, answer: &Response) -> Option<f64> {
+        let price = if answer.is_batched { self.in_batch() } else { *self };
+        answer.usage.map(|usage| price.of(usage))
     }
 
     /// What so many tokens cost.
@@ -140,6 +147,12 @@ mod tests {
         let price = Price { input: 2.0, cached: Some(1.0), output: 10.0, batch: 0.4 };
         let usage = Usage { input: 1_000_000, cached: 500_000, output: 100_000 };
         assert!((price.of(usage) - 2.5).abs() < 1e-12 && (price.in_batch().of(usage) - 1.0).abs() < 1e-12);
+        let mut answer = Response::new("m", "{}");
+        assert_eq!(price.of_answer(&answer), None);
+        answer.usage = Some(usage);
+        assert!((price.of_answer(&answer).unwrap() - 2.5).abs() < 1e-12);
+        answer.is_batched = true;
+        assert!((price.of_answer(&answer).unwrap() - 1.0).abs() < 1e-12);
         assert!((mini.batch - 0.5).abs() < 1e-12);
         assert!(Prices::parse("[m]\ninput = -1\noutput = 1", "p").unwrap_err().to_string().contains("p: m: prices"));
     }

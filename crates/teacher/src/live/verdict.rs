@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{
     http::Reply,
-    wire::{Dialect, Form, NoAnswer, excerpt},
+    wire::{Dialect, Form, NoAnswer},
 };
-use crate::{Finish, Request, Response};
+use crate::{Request, Response};
 
 /// What to do next.
 #[derive(Debug, PartialEq)]
@@ -57,8 +57,7 @@ pub(super) fn of(
 ) -> Verdict {
     let Known { dialect: known, any_answered, is_form_forced } = client;
     let said = match read {
-        Ok(response) if (200..300).contains(&reply.status) => return Verdict::Answered(response),
-        Ok(_) => NoAnswer::Unreadable(excerpt(&reply.body)),
+        Ok(response) => return Verdict::Answered(response),
         Err(no_answer) => no_answer,
     };
     let why = if reply.status == 200 { said.to_string() } else { format!("status {}: {said}", reply.status) };
@@ -76,10 +75,6 @@ pub(super) fn of(
                 why: format!("status {} (a redirect to {to})", reply.status),
                 advice: "redirects are not followed, so that keys stay with the host: correct the base URL",
             }
-        }
-        // Azure's way to say that the filter took the prompt.
-        400 if code.contains("content_filter") || code.contains("content_policy") => {
-            Verdict::Answered(filtered(request))
         }
         // A firewall's word on one sentence, where others passed.
         403 if any_answered => Verdict::Rejected(why),
@@ -109,10 +104,6 @@ pub(super) fn of(
         _ if is_unknown_model(&code, &message) => Verdict::Stop { why, advice: "check the model's name" },
         _ => again(why),
     }
-}
-
-fn filtered(request: &Request) -> Response {
-    Response { finish: Finish::ContentFilter, ..Response::new(request.model.clone(), "") }
 }
 
 fn is_unknown_model(code: &str, message: &str) -> bool {

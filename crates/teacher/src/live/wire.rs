@@ -290,15 +290,20 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-/// Reads a body: an answer, or why it is none; and what it cost, which it may say in both cases.
-pub(super) fn read(protocol: Protocol, body: &[u8]) -> (Result<Response, NoAnswer>, Option<Usage>) {
+/// Reads a reply: an answer, or why it is none; and what it cost, which it may say in both cases. This alone says what an
+/// answer is, of what has just come, of what is stored, and of lines of batches: a reply must not be one here, and none
+/// there.
+pub(super) fn read(protocol: Protocol, status: u16, body: &[u8]) -> (Result<Response, NoAnswer>, Option<Usage>) {
     let value = match json(body) {
         Ok(value) => opened(protocol, value),
         Err(why) => return (Err(NoAnswer::Unreadable(why)), None),
     };
     let usage = usage(protocol, &value["usage"]);
     if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
-        return (Err(provider_error(error)), usage);
+        return (filtered(status, provider_error(error)).map(|response| Response { usage, ..response }), usage);
+    }
+    if !(200..300).contains(&status) {
+        return (Err(NoAnswer::Unreadable(excerpt(body))), usage);
     }
     let response = match protocol {
         Protocol::OpenAi => open_ai(&value),
@@ -369,6 +374,21 @@ fn provider_error(error: &Value) -> NoAnswer {
     NoAnswer::Error { code, message: excerpt(message.as_bytes()) }
 }
 
+/// Azure's way to say that its filter took the prompt: an error by its status, and as final as an answer.
+fn filtered(status: u16, error: NoAnswer) -> Result<Response, NoAnswer> {
+    match &error {
+        NoAnswer::Error { code, .. } if status == 400 && is_filter(code) => {
+            Ok(Response { finish: Finish::ContentFilter, ..Response::new("", "") })
+        }
+        _ => Err(error),
+    }
+}
+
+fn is_filter(code: &str) -> bool {
+    let code = code.to_lowercase();
+    ["content_filter", "content_policy"].iter().any(|name| code.contains(name))
+}
+
 fn open_ai(value: &Value) -> Result<Response, String> {
     let choice = value["choices"].get(0).ok_or("no choice in the reply")?;
     let message = &choice["message"];
@@ -388,7 +408,7 @@ fn open_ai(value: &Value) -> Result<Response, String> {
     // An answer that ended and has no text is an empty answer, and was paid for.
     let is_ended = choice["finish_reason"].is_string();
     let text = text.or_else(|| is_ended.then(String::new)).ok_or("no content in the reply")?;
-    Ok(Response { model: model(value), text, finish, usage: None })
+    Ok(Response { finish, ..Response::new(model(value), text) })
 }
 
 fn anthropic(value: &Value) -> Result<Response, String> {
@@ -410,7 +430,7 @@ fn anthropic(value: &Value) -> Result<Response, String> {
     if text.is_empty() && !value["stop_reason"].is_string() {
         return Err("no text in the reply".to_owned());
     }
-    Ok(Response { model: model(value), text, finish, usage: None })
+    Ok(Response { finish, ..Response::new(model(value), text) })
 }
 
 fn model(value: &Value) -> std::sync::Arc<str> {
@@ -436,7 +456,7 @@ mod tests {
     use super::*;
 
     fn read(protocol: Protocol, body: &[u8]) -> Result<Response, NoAnswer> {
-        super::read(protocol, body).0
+        super::read(protocol, 200, body).0
     }
     use crate::Message;
 
@@ -506,6 +526,27 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_is_an_answer_by_status_and_code() {
+        let finish = |status, code: &str| {
+            let body = json!({"error": {"message": "The prompt was filtered.", "type": null, "code": code}});
+            let read = super::read(Protocol::OpenAi, status, body.to_string().as_bytes()).0;
+            read.ok().map(|response| response.finish)
+        };
+        for code in ["content_filter", "content_policy_violation", "Content_Filter"] {
+            assert_eq!(finish(400, code), Some(Finish::ContentFilter), "{code}");
+        }
+        // What only the words say, or another status, may pass.
+        for (status, code) in [(400, "bad_request"), (429, "content_filter"), (500, "content_filter")] {
+            assert_eq!(finish(status, code), None, "{status} {code}");
+        }
+        // An answer by its body alone is none.
+        let answer = br#"{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}"#;
+        for (status, is_answer) in [(200, true), (201, true), (400, false), (503, false)] {
+            assert_eq!(super::read(Protocol::OpenAi, status, answer).0.is_ok(), is_answer, "{status}");
+        }
+    }
+
+    #[test]
     fn lines_of_batches() {
         let key = Key::of(&1);
         let body = body(Protocol::OpenAi, &request(), Dialect { form: Form::Json, completion_tokens: true });
@@ -516,7 +557,8 @@ mod tests {
         let reply = |value: Value| value.to_string().into_bytes();
         let told = |protocol, value: Value| {
             let line = reply(value);
-            (super::line(protocol, &line).unwrap().1, read(protocol, &line).map(|response| response.text))
+            let status = super::line(protocol, &line).unwrap().1;
+            (status, super::read(protocol, status, &line).0.map(|response| response.text))
         };
         let open_ai = |response: Value, error: Value| {
             told(Protocol::OpenAi, json!({"id": "r", "custom_id": "k", "response": response, "error": error}))

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use apprentice_teacher::{
-    Client, ClientError, Endpoint, Live, Message, Price, Protocol, Request, Role, Stop, Store, Usage,
+    Client, ClientError, Endpoint, Finish, Live, Message, Price, Protocol, Request, Role, Stop, Store, Usage,
     live::{Batches, Settings, Size, Spent, read},
     run,
     store::OpenedStore,
@@ -493,6 +493,45 @@ fn errors_of_lines_are_judged_as_those_of_single_requests() {
         let kinds = &tally.failed_by_kind;
         assert_eq!((tally.done, kinds["rejected"], kinds["no-answer"]), (1, 1, 2), "{protocol}: {tally:?}");
         assert_eq!(kept_usage(client, &bench).input, 100, "{protocol}");
+    }
+}
+
+#[test]
+fn a_filter_that_answers_with_an_error_is_an_answer_within_a_batch_too() {
+    let reply = |question: &str| match question {
+        "question 001" => (400, json!({"error": {"code": "content_filter", "message": "The prompt was filtered."}})),
+        _ => (200, json!(format!("answer to {question}"))),
+    };
+    let bench = Bench::new(Protocol::OpenAi, Script { reply: Box::new(reply), ..Script::default() });
+    for is_first in [true, false] {
+        let (client, done) = bench.run(3);
+        done.unwrap();
+        let tally = wait(run(&client, requests(3), 1, |_| ())).unwrap();
+        assert_eq!((tally.done, tally.filtered, tally.failed.count), (2, 1, 0), "{tally:?}");
+        assert_eq!(client.spent().requests, if is_first { 3 } else { 0 });
+    }
+    assert_eq!((bench.provider.count(Step::Create), bench.store().contents().unwrap().answers), (1, 3));
+    // A live teacher takes it from there.
+    let live = Live::new(bench.endpoint(), settings(), bench.store()).unwrap();
+    assert_eq!(wait(live.complete(&request(1))).unwrap().finish, Finish::ContentFilter);
+    assert_eq!(live.spent().requests, 0);
+}
+
+#[test]
+fn an_answer_says_whether_it_came_in_a_batch() {
+    for protocol in BOTH {
+        let bench = Bench::new(protocol, Script::default());
+        let live = || Live::new(bench.endpoint(), settings(), bench.store()).unwrap();
+        let is_batched = |live: &Live, number| wait(live.complete(&request(number))).unwrap().is_batched;
+        // Attempts before a batch, in one, in a second one, and after it.
+        assert!(!is_batched(&live(), 9));
+        bench.run(4).1.unwrap();
+        assert_eq!(bench.provider.count(Step::Create), 2);
+        assert!(!is_batched(&live(), 8));
+        let (live, single) = (live(), bench.provider.count(Step::Single));
+        let said: Vec<bool> = [9, 0, 1, 2, 3, 8].map(|number| is_batched(&live, number)).into();
+        assert_eq!(said, [false, true, true, true, true, false], "{protocol}");
+        assert_eq!(bench.provider.count(Step::Single), single);
     }
 }
 

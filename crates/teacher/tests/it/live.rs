@@ -229,7 +229,6 @@ fn what_is_paid_for_without_content_is_counted_and_not_paid_for_again() {
             body["choices"][0]["message"]["content"] = serde_json::Value::Null;
             Act::json(200, &body)
         }
-        "filtered" => Act::error(400, "content_filter", "The prompt was filtered."),
         _ => {
             Act::json(200, &json!({"usage": {"prompt_tokens": u64::MAX, "completion_tokens": u64::MAX}, "choices": []}))
         }
@@ -237,8 +236,7 @@ fn what_is_paid_for_without_content_is_counted_and_not_paid_for_again() {
     for _ in 0..2 {
         assert_eq!((bench.ask("empty").unwrap().text.as_str(), bench.client.spent().usage.input), ("", 100));
     }
-    assert_eq!(bench.ask("filtered").unwrap().finish, Finish::ContentFilter);
-    assert_eq!(bench.server.count(), 2);
+    assert_eq!(bench.server.count(), 1);
     // Nonsense in numbers is bounded, and no answer may cost all the same.
     assert!(bench.ask("x").is_err());
     assert_eq!(bench.client.spent().usage.output, 10 + (4 << 40));
@@ -340,6 +338,42 @@ fn length_refusal_and_filter_are_outcomes_of_their_own_and_not_asked_again() {
         assert_eq!((tally.done, tally.truncated, tally.refused, tally.filtered), (1, 1, 1, 1));
     }
     assert_eq!(bench.server.count(), 4);
+}
+
+/// Azure's filter takes a prompt with an error, and asks for money all the same.
+#[test]
+fn a_filter_that_answers_with_an_error_is_not_asked_again() {
+    let filter = |asked: &Asked| match asked.question() {
+        "filtered" => Act::error(400, "content_filter", "The prompt was filtered."),
+        _ => Act::answer("{}"),
+    };
+    let Bench { server, client, store, folder } = Bench::new(quick(), filter);
+    let tally = |client: &Live| {
+        let requests = ["filtered", "x"].map(|text| Ok::<_, ()>(request(text)));
+        wait(run(client, requests.into_iter(), 2, |_| ())).unwrap()
+    };
+    for _ in 0..2 {
+        let tally = tally(&client);
+        assert_eq!((tally.done, tally.filtered, tally.failed.count, server.count()), (1, 1, 0, 2));
+    }
+    // Nobody says how many tokens it had: it is counted by an estimate.
+    assert!(client.spent().usage.input > 100 && store.contents().unwrap().answers == 2);
+    drop((client, store));
+    // Nor by another process; also if the first one had no time to note what the reply was.
+    for is_noted in [true, false] {
+        let path = folder.path().join("store");
+        if !is_noted {
+            let plain = rusqlite::Connection::open(&path).unwrap();
+            let forgotten = "UPDATE attempt SET outcome = NULL, note_sum = NULL, input_tokens = NULL,
+                cached_tokens = NULL, output_tokens = NULL WHERE status = 400";
+            assert_eq!(plain.execute(forgotten, []).unwrap(), 1);
+        }
+        let store = Arc::new(open(&path).store);
+        let client = Live::new(endpoint(&server), quick(), store.clone()).unwrap();
+        assert_eq!(wait(client.complete(&request("filtered"))).unwrap().finish, Finish::ContentFilter);
+        assert_eq!((tally(&client).filtered, client.spent().requests, server.count()), (1, 0, 2));
+        assert_eq!(store.contents().unwrap().answers, 2, "noted: {is_noted}");
+    }
 }
 
 #[test]

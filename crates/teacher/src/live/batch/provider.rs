@@ -195,7 +195,7 @@ impl Provider {
     }
 
     fn trouble(&self, reply: &super::super::http::Reply) -> Trouble {
-        let said = wire::read(self.endpoint.protocol, &reply.body).0;
+        let said = wire::read(self.endpoint.protocol, reply.status, &reply.body).0;
         let no_answer = said.err().unwrap_or_else(|| wire::NoAnswer::Unreadable(wire::excerpt(&reply.body)));
         if matches!(reply.status, 404 | 405 | 501) {
             return Trouble::Missing(format!("status {}: {no_answer}", reply.status));

@@ -44,7 +44,7 @@ impl Sent {
 pub(super) fn judge(protocol: Protocol, sent: &Sent, status: u16, body: &[u8], is_form_forced: bool) -> Verdict {
     let reply = Reply { status, wait: None, location: None, body: body.to_vec() };
     let known = Known { dialect: sent.dialect, any_answered: true, is_form_forced };
-    verdict::of(&reply, wire::read(protocol, body).0, &sent.request, sent.dialect, known)
+    verdict::of(&reply, wire::read(protocol, status, body).0, &sent.request, sent.dialect, known)
 }
 
 /// What was found in the results of a batch.
@@ -200,7 +200,7 @@ impl Batches {
     fn count(&self, key: Key, member: &Member, status: u16, line: &[u8]) {
         let protocol = self.provider.endpoint.protocol;
         let sent = Sent::read(protocol, &member.body);
-        let (read, said) = wire::read(protocol, line);
+        let (read, said) = wire::read(protocol, status, line);
         let estimated = || Usage { input: estimate(&member.body), cached: 0, output: self.size.answer_tokens };
         let usage = said.or_else(|| read.is_ok().then(estimated));
         let outcome = match judge(protocol, &sent, status, line, self.settings.form.is_some()) {

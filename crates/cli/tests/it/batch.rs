@@ -34,13 +34,20 @@ fn input(sentences: usize) -> TempDir {
 
 /// The same command every time, in batches of four.
 fn command(at: &Path, provider: &Provider, protocol: &str, more: &[&str]) -> Command {
+    let mut command = plain_command(at, provider, protocol, &["--batch", "--batch-requests", "4"]);
+    command.args(more);
+    command
+}
+
+/// The same without batches.
+fn plain_command(at: &Path, provider: &Provider, protocol: &str, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprentice"));
     command.current_dir(at).env("OPENAI_API_KEY", "sk-canary-0123").env("ANTHROPIC_API_KEY", "sk-canary-0123");
     command.env_remove("OPENAI_BASE_URL").env_remove("ANTHROPIC_BASE_URL");
     let url = provider.url(protocol);
     command.args(["annotate", "--provider", protocol, "--model", "m", "--input", "in.txt", "--store", "store"]);
     command.args(["--base-url", &url, "-o", "out.conll", "--overwrite", "--prices", "prices.toml", "--timeout", "1"]);
-    command.args(["--batch", "--batch-requests", "4"]).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -88,6 +95,31 @@ fn a_batch_job_is_written_like_a_live_one_for_half_the_price() {
         let (output, said) = run(at, &provider, protocol, &[]);
         assert!(output.status.success() && provider.count(Step::Create) == 3, "{said}");
     }
+}
+
+/// The cost of a strategy is that of its answers, each at the price of the way it came, whoever asks for the sheet.
+#[test]
+fn answers_keep_the_price_of_the_way_they_came() {
+    let (provider, directory) = (Provider::start(script()), input(10));
+    let at = directory.path();
+    let all = std::fs::read_to_string(at.join("in.txt")).unwrap();
+    let millionths = |cost: &Value| (cost.as_f64().unwrap() * 1e6).round() as u64;
+    let cost = |command: &mut Command| {
+        let output = command.arg("--json").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let account: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let strategy = &account["strategies"][0];
+        (strategy["answers"].clone(), millionths(&strategy["cost"]), millionths(&account["cost"]))
+    };
+    // Three answers of 300 millionths by themselves, then seven of 150 in batches.
+    write(&directory, "in.txt", &all.lines().take(3).collect::<Vec<_>>().join("\n"));
+    assert_eq!(cost(&mut plain_command(at, &provider, "openai", &[])), (json!(3), 900, 900));
+    write(&directory, "in.txt", &all);
+    assert_eq!(cost(&mut command(at, &provider, "openai", &[])), (json!(10), 1950, 1050));
+    for more in [&["--reparse"][..], &[]] {
+        assert_eq!(cost(&mut plain_command(at, &provider, "openai", more)), (json!(10), 1950, 0), "{more:?}");
+    }
+    assert_once(&provider, 10, "all runs");
 }
 
 #[test]

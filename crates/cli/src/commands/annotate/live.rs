@@ -136,8 +136,8 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     };
     let (expected, tally) = asked.unzip();
     let spent = batches.as_ref().map_or_else(|| client.spent(), Batches::spent);
-    let price = if batches.is_some() { price.map(|price| price.in_batch()) } else { price };
-    let cost = price.map(|price| price.of(spent.usage));
+    let paid = if batches.is_some() { price.map(|price| price.in_batch()) } else { price };
+    let cost = paid.map(|price| price.of(spent.usage));
     let stopped = batches.as_ref().map_or_else(|| client.stopped(), Batches::stopped);
     if let Some(tally) = &tally {
         progress.note(summary(tally, &spent, cost));
@@ -153,7 +153,7 @@ pub fn annotate(args: &Args, settings: &Settings, protocol: Protocol, progress: 
     }
     runtime.block_on(store.flush())?;
     let failed = tally.as_ref().map(|tally| tally.failed.clone()).filter(|failed| !failed.is_empty());
-    let written = job.write(&client, &to, gold, price, progress);
+    let written = job.write(&client, &to, gold, progress);
     let account = match &failed {
         Some(failed) => written.with_context(|| format!("{} requests failed ({failed})", failed.count))?,
         None => written?,
@@ -365,14 +365,7 @@ impl Job<'_> {
     }
 
     /// Writes what the store has, in the order of the input.
-    fn write(
-        &self,
-        client: &Live,
-        to: &WriteSettings,
-        gold: Gold,
-        price: Option<Price>,
-        progress: Progress,
-    ) -> Result<Account> {
+    fn write(&self, client: &Live, to: &WriteSettings, gold: Gold, progress: Progress) -> Result<Account> {
         let labels = if self.settings.labels.is_empty() {
             self.prompts[0].0.label_set().labels()
         } else {
@@ -384,10 +377,8 @@ impl Job<'_> {
             strategies.push((name.clone(), if self.live.check { Role::Draft } else { Role::Votes }));
             strategies.extend(self.live.check.then(|| (checked(&name), Role::Votes)));
         }
-        let mut sheet = Sheet::new(strategies, &labels, self.settings.overlaps)
-            .with_quorum(self.live.quorum()?)
-            .with_price(price)
-            .with_gold(gold);
+        let mut sheet =
+            Sheet::new(strategies, &labels, self.settings.overlaps).with_quorum(self.live.quorum()?).with_gold(gold);
         let mut transcripts = match &self.args.export_transcripts {
             Some(path) => Some(files::AtomicFile::create(path, self.args.overwrite)?),
             None => None,
@@ -418,13 +409,29 @@ impl Job<'_> {
         for request in self.requests(sentence, prompt)? {
             if self.live.check {
                 match check_of(client, &request)? {
-                    Some(check) => take(client, &check, &mut checked)?,
+                    Some(check) => self.take(client, &check, &mut checked)?,
                     None => checked.asked += 1,
                 }
             }
-            take(client, &request, &mut first)?;
+            self.take(client, &request, &mut first)?;
         }
         Ok(if self.live.check { vec![first, checked] } else { vec![first] })
+    }
+
+    /// Takes what the store has for a request to the other answers.
+    fn take(&self, client: &Live, request: &Request, answers: &mut Answers) -> Result<()> {
+        answers.asked += 1;
+        let Some(response) = stored(client, request)? else { return Ok(()) };
+        if let Some(usage) = response.usage {
+            *answers.usage.get_or_insert_default() += usage;
+        }
+        if let Some(cost) = self.price.and_then(|price| price.of_answer(&response)) {
+            *answers.cost.get_or_insert_default() += cost;
+        }
+        if matches!(response.finish, Finish::Stop | Finish::Length) {
+            answers.completions.push(request.completed(response));
+        }
+        Ok(())
     }
 
     /// Shows one prompt, and what the job would need.
@@ -507,19 +514,6 @@ fn stored(client: &Live, request: &Request) -> Result<Option<Response>> {
 fn check_of(client: &Live, request: &Request) -> Result<Option<Request>> {
     let answer = stored(client, request)?.filter(|answer| answer.finish == Finish::Stop);
     Ok(answer.map(|answer| Prompt::check(request, &answer.text)))
-}
-
-/// Takes what the store has for a request to the other answers.
-fn take(client: &Live, request: &Request, answers: &mut Answers) -> Result<()> {
-    answers.asked += 1;
-    let Some(response) = stored(client, request)? else { return Ok(()) };
-    if let Some(usage) = response.usage {
-        *answers.usage.get_or_insert_default() += usage;
-    }
-    if matches!(response.finish, Finish::Stop | Finish::Length) {
-        answers.completions.push(request.completed(response));
-    }
-    Ok(())
 }
 
 fn show(bar: &ProgressBar, before: u64, tally: &Tally, spent: &Spent, price: Option<Price>) {

@@ -48,7 +48,7 @@ pub fn annotate(args: &Args, settings: &Settings, file: &Path, progress: Progres
     let answers = |sentence: &Sentence| {
         let recorded = |strategy: &Arc<str>| {
             let completions: Vec<_> = transcript.samples(strategy, sentence.id()).cloned().collect();
-            Answers { asked: completions.len(), completions, usage: None }
+            Answers { asked: completions.len(), completions, ..Answers::default() }
         };
         Ok(strategies.iter().map(recorded).collect())
     };

@@ -8,9 +8,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use apprentice_core::{Sentence, corpus::Record, metrics::report::Predicted};
-use apprentice_teacher::{
-    Annotator, Completion, Listed, OverlapPolicy, Price, Report, Usage, VotedSentence, votes::Quorum,
-};
+use apprentice_teacher::{Annotator, Completion, Listed, OverlapPolicy, Report, Usage, VotedSentence, votes::Quorum};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -73,8 +71,10 @@ pub struct Answers {
     pub completions: Vec<Completion>,
     /// How many were asked for.
     pub asked: usize,
-    /// What they cost; a recording does not say.
+    /// Their tokens; a recording does not say.
     pub usage: Option<Usage>,
+    /// What they cost, if the price is known.
+    pub cost: Option<f64>,
 }
 
 /// How well one strategy did.
@@ -138,7 +138,6 @@ struct Voice {
 pub struct Sheet {
     voices: Vec<Voice>,
     quorum: Quorum,
-    price: Option<Price>,
     gold: Gold,
     /// What all say together about the sentences with human labels.
     together: Vec<Option<Sentence>>,
@@ -168,7 +167,6 @@ impl Sheet {
         Self {
             voices: strategies.into_iter().map(voice).collect(),
             quorum: Quorum::default(),
-            price: None,
             gold: Gold::default(),
             together: Vec::new(),
             sentences: 0,
@@ -180,11 +178,6 @@ impl Sheet {
 
     pub fn with_quorum(mut self, quorum: Quorum) -> Self {
         self.quorum = quorum;
-        self
-    }
-
-    pub fn with_price(mut self, price: Option<Price>) -> Self {
-        self.price = price;
         self
     }
 
@@ -229,11 +222,14 @@ impl Sheet {
         let place = self.gold.places.get(sentence.id()).copied();
         let (mut voted, mut draft, mut is_incomplete) = (Vec::new(), None, false);
         for (voice, answers) in self.voices.iter_mut().zip(answers) {
-            let Answers { completions, asked, usage } = answers;
+            let Answers { completions, asked, usage, cost } = answers;
             voice.column.answers += completions.len();
             voice.column.unanswered += asked - completions.len();
             if let Some(usage) = usage {
                 *voice.column.usage.get_or_insert_default() += usage;
+            }
+            if let Some(cost) = cost {
+                *voice.column.cost.get_or_insert_default() += cost;
             }
             let annotated = (!completions.is_empty())
                 .then(|| voice.annotator.annotate_votes(sentence, &completions, self.quorum))
@@ -276,11 +272,9 @@ impl Sheet {
     pub fn finish(mut self) -> Result<Account> {
         let quality = self.quality()?;
         let (quality, page) = quality.map_or((None, None), |quality| (Some(quality.json), Some(quality.page)));
-        let price = self.price;
         let column = |voice: Voice| {
             let report = voice.annotator.finish();
-            let cost = price.zip(voice.column.usage).map(|(price, usage)| price.of(usage));
-            Column { cost, failures_by_kind: report.failures_by_kind(), report, ..voice.column }
+            Column { failures_by_kind: report.failures_by_kind(), report, ..voice.column }
         };
         Ok(Account {
             sentences: self.sentences,

@@ -130,13 +130,28 @@ pub(super) struct Call {
     /// Below the base URL.
     pub path: String,
     pub query: Vec<(&'static str, String)>,
-    /// The type of the content and the content; none: it is a question.
-    pub content: Option<(String, Vec<u8>)>,
+    pub method: Method,
+}
+
+/// What a call does.
+pub(super) enum Method {
+    Get,
+    /// The type of the content and the content.
+    Post(String, Vec<u8>),
+    Delete,
 }
 
 impl Call {
     pub fn get(path: String) -> Self {
-        Self { path, query: Vec::new(), content: None }
+        Self { path, query: Vec::new(), method: Method::Get }
+    }
+
+    pub fn post(path: String, (kind, content): (String, Vec<u8>)) -> Self {
+        Self { path, query: Vec::new(), method: Method::Post(kind, content) }
+    }
+
+    pub fn delete(path: String) -> Self {
+        Self { path, query: Vec::new(), method: Method::Delete }
     }
 }
 
@@ -189,7 +204,7 @@ impl Transport {
 
     /// Sends something else than a single request. Large content gets more time.
     pub async fn call(&self, call: Call) -> Result<Reply, SendError> {
-        let size = call.content.as_ref().map_or(0, |(_, content)| content.len());
+        let size = if let Method::Post(_, content) = &call.method { content.len() } else { 0 };
         let timeout = self.endpoint.timeout + Duration::from_secs((size / SLOWEST) as u64);
         self.exchange(self.prepared(call)?.timeout(timeout)).await
     }
@@ -214,10 +229,16 @@ impl Transport {
             url.query_pairs_mut().extend_pairs(&call.query);
         }
         let mut headers = self.headers.clone();
-        let Some((kind, content)) = call.content else { return Ok(self.client.get(url).headers(headers)) };
-        let kind = HeaderValue::try_from(kind).expect("types of content have plain letters: this is a bug");
-        headers.insert(CONTENT_TYPE, kind);
-        Ok(self.client.post(url).headers(headers).body(content))
+        let request = match call.method {
+            Method::Get => self.client.get(url),
+            Method::Delete => self.client.delete(url),
+            Method::Post(kind, content) => {
+                let kind = HeaderValue::try_from(kind).expect("types of content have plain letters: this is a bug");
+                headers.insert(CONTENT_TYPE, kind);
+                self.client.post(url).body(content)
+            }
+        };
+        Ok(request.headers(headers))
     }
 
     async fn in_time<T>(&self, response: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {

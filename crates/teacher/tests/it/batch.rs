@@ -1,6 +1,10 @@
 //! Batches against a provider that misbehaves, and processes that end at every step.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use apprentice_teacher::{
     Client, ClientError, Endpoint, Finish, Live, Message, Price, Protocol, Request, Role, Stop, Store, Usage,
@@ -166,7 +170,7 @@ fn a_process_that_ends_at_any_step_loses_nothing_and_makes_no_batch_twice() {
     let long = Duration::from_secs(5);
     for protocol in BOTH {
         let mut ends = 0;
-        for step in [Step::Upload, Step::Create, Step::Poll, Step::Results] {
+        for step in [Step::Upload, Step::Create, Step::Poll, Step::Results, Step::Delete] {
             for (number, is_done) in (0..4).flat_map(|number| [(number, false), (number, true)]) {
                 let reached = Arc::new(Notify::new());
                 let (first, second) = (reached.clone(), reached.clone());
@@ -209,8 +213,8 @@ fn a_process_that_ends_at_any_step_loses_nothing_and_makes_no_batch_twice() {
                 assert_eq!(usage, Usage { input: 500, cached: 0, output: 50 }, "{name}");
             }
         }
-        // Two of each step, four looks; OpenAI alone has uploads. Each before and after.
-        assert_eq!(ends, if protocol == Protocol::OpenAi { 20 } else { 16 }, "{protocol}");
+        // Two of each step, four looks; OpenAI alone has uploads, and four files to delete. Each before and after.
+        assert_eq!(ends, if protocol == Protocol::OpenAi { 28 } else { 16 }, "{protocol}");
     }
 }
 
@@ -533,6 +537,106 @@ fn an_answer_says_whether_it_came_in_a_batch() {
         assert_eq!(said, [false, true, true, true, true, false], "{protocol}");
         assert_eq!(bench.provider.count(Step::Single), single);
     }
+}
+
+/// A question that fails has a file of its own.
+fn one_fails(question: &str) -> (u16, Value) {
+    match question {
+        "question 001" => error(400, "invalid_request_error", "no way"),
+        _ => (200, json!(format!("answer to {question}"))),
+    }
+}
+
+#[test]
+fn files_are_deleted_once_all_of_their_results_are_on_disk_and_not_before() {
+    for protocol in BOTH {
+        let store = Arc::new(OnceLock::<PathBuf>::new());
+        let path = store.clone();
+        let before = move |step, number| {
+            // What another process sees of the store is on disk.
+            if step == Step::Delete {
+                let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+                let store = rusqlite::Connection::open_with_flags(path.get().unwrap(), flags).unwrap();
+                let fetched = "SELECT count(DISTINCT batch.id), count(status), count(*) FROM batch JOIN attempt
+                    ON attempt.id BETWEEN first_attempt AND first_attempt + attempts - 1 WHERE state = 'fetched'";
+                let (batches, results, requests): (usize, usize, usize) =
+                    store.query_row(fetched, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+                // Three files of the first batch, two of the second.
+                assert!(results == requests && batches == if number < 3 { 1 } else { 2 });
+            }
+            None
+        };
+        let script = Script { before: Box::new(before), reply: Box::new(one_fails), ..Script::default() };
+        let bench = Bench::new(protocol, script);
+        store.set(bench.folder.path().join("store")).unwrap();
+        let (client, done) = bench.run(5);
+        done.unwrap();
+        assert_eq!((answered(&client, 5), client.fetched().undeleted.count), (4, 0), "{protocol}");
+        let deleted: &[&str] = match protocol {
+            Protocol::OpenAi => &["file-0", "out-batch_0", "err-batch_0", "file-1", "out-batch_1"],
+            Protocol::Anthropic => &[],
+        };
+        assert_eq!(bench.provider.deleted(), deleted);
+        assert_eq!(bench.provider.count(Step::Delete), deleted.len());
+    }
+}
+
+#[test]
+fn files_stay_where_a_result_is_not_in_the_store() {
+    type Fault = fn(Vec<String>) -> Vec<String>;
+    let faults: [(&str, Fault); 3] = [
+        ("missing", |lines| lines[1..].to_vec()),
+        ("unreadable", |mut lines| {
+            lines.push("{}".to_owned());
+            lines
+        }),
+        ("foreign", |mut lines| {
+            lines.push(json!({"custom_id": "theirs", "response": {"status_code": 200, "body": {}}}).to_string());
+            lines
+        }),
+    ];
+    for (name, fault) in faults {
+        let bench =
+            Bench::new(Protocol::OpenAi, Script { lines: Box::new(move |_, lines| fault(lines)), ..Script::default() });
+        let (client, done) = bench.run(3);
+        done.unwrap();
+        let fetched = client.fetched();
+        let served = fetched.missing + (fetched.unreadable.count + fetched.foreign.count) as u64;
+        assert_eq!((served, fetched.fetched, bench.provider.count(Step::Delete)), (1, 1, 0), "{name}");
+    }
+}
+
+#[test]
+fn files_that_are_not_deleted_are_named_and_nothing_else_is_lost() {
+    type Fault = (&'static str, usize, fn(usize) -> Option<Act>);
+    let faults: [Fault; 4] = [
+        // Of three files the first needs two attempts.
+        ("", 3, |number| (number == 0).then(|| Act::error(500, "", "broken"))),
+        ("", 2, |_| Some(Act::error(404, "", "no such file"))),
+        ("no rights", 2, |_| Some(Act::error(403, "", "no rights"))),
+        ("broken", 8, |_| Some(Act::error(500, "", "broken"))),
+    ];
+    for (why, asked, fault) in faults {
+        let before = move |step, number| if step == Step::Delete { fault(number) } else { None };
+        let bench = Bench::new(Protocol::OpenAi, Script { before: Box::new(before), ..Script::default() });
+        let (client, done) = bench.run(3);
+        done.unwrap();
+        let undeleted = client.fetched().undeleted;
+        assert_eq!((answered(&client, 3), client.stopped(), bench.provider.count(Step::Delete)), (3, None, asked));
+        assert_eq!(undeleted.count, if why.is_empty() { 0 } else { 2 }, "{undeleted}");
+        assert!(undeleted.first.iter().all(|file| file.contains(why)), "{undeleted}");
+        drop(client);
+        // A later run has nothing to fetch, and so nothing to delete.
+        bench.run(3).1.unwrap();
+        assert_eq!((bench.provider.count(Step::Create), bench.provider.count(Step::Delete)), (1, asked), "{why}");
+    }
+}
+
+#[test]
+fn the_file_of_a_batch_that_failed_is_deleted() {
+    let bench = Bench::new(Protocol::OpenAi, Script { end: "failed", ..Script::default() });
+    bench.run(2).1.unwrap();
+    assert_eq!(bench.provider.deleted(), ["file-0"]);
 }
 
 #[test]

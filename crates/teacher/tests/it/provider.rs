@@ -18,6 +18,8 @@ pub enum Step {
     List,
     Poll,
     Results,
+    /// To delete a file.
+    Delete,
     /// A single request.
     Single,
 }
@@ -72,6 +74,7 @@ pub struct Remote {
 struct State {
     files: HashMap<String, Vec<Value>>,
     batches: BTreeMap<String, Remote>,
+    deleted: Vec<String>,
     steps: BTreeMap<Step, usize>,
 }
 
@@ -102,6 +105,11 @@ impl Provider {
 
     pub fn batches(&self) -> Vec<Remote> {
         self.state.lock().unwrap().batches.values().cloned().collect()
+    }
+
+    /// The files that were deleted, in that order.
+    pub fn deleted(&self) -> Vec<String> {
+        self.state.lock().unwrap().deleted.clone()
     }
 
     /// Puts a batch there that somebody else has made, which has ended.
@@ -168,6 +176,7 @@ fn act(script: &Script, state: &Mutex<State>, asked: &Asked) -> Act {
         ("GET", ["batches"] | ["messages", "batches"]) => (Step::List, ""),
         ("GET", ["batches", id] | ["messages", "batches", id]) => (Step::Poll, *id),
         ("GET", ["files", id, "content"] | ["messages", "batches", id, "results"]) => (Step::Results, *id),
+        ("DELETE", ["files", id]) => (Step::Delete, *id),
         ("POST", ["chat", "completions"] | ["messages"]) => (Step::Single, ""),
         _ => return Act::error(404, "", &format!("no such place: {} {path}", asked.method)),
     };
@@ -190,6 +199,11 @@ fn act(script: &Script, state: &Mutex<State>, asked: &Asked) -> Act {
             None => Act::error(404, "", "no such batch"),
         },
         Step::Results => results(script, &state, id, number),
+        Step::Delete => {
+            state.files.remove(id);
+            state.deleted.push(id.to_owned());
+            Act::json(200, &json!({"id": id, "object": "file", "deleted": true}))
+        }
         Step::Single => Act::json(200, &reply(script, &question(&asked.body), is_anthropic).1),
     };
     (script.after)(step, number, done)

@@ -158,6 +158,7 @@ fn notes(fetched: &Fetched) -> Vec<String> {
         ("batches came to nothing", &fetched.failed),
         ("lines of results cannot be read", &fetched.unreadable),
         ("lines of results are about requests that are not in the batch", &fetched.foreign),
+        ("files stay with the provider, though nobody needs them", &fetched.undeleted),
     ];
     let mut notes: Vec<String> = listed
         .into_iter()

@@ -3,7 +3,7 @@
 //! Everything goes to paths below the configured base URL. Anthropic says where results lie by a whole URL, which may
 //! name another host: it is not looked at, because the place is documented, and keys stay with the host.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -44,6 +44,15 @@ pub(super) enum Trouble {
     Stop(Stop),
 }
 
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Again { why, .. } | Self::Missing(why) | Self::Refused(why) => f.write_str(why),
+            Self::Stop(stop) => stop.fmt(f),
+        }
+    }
+}
+
 /// What the provider says of a batch.
 #[derive(Debug, PartialEq)]
 pub(super) enum Seen {
@@ -61,6 +70,8 @@ pub(super) enum Seen {
 #[derive(Debug, PartialEq)]
 pub(super) struct Results {
     pub paths: Vec<String>,
+    /// The files that they are, where they are such.
+    pub files: Vec<String>,
     /// How many lines they have together.
     pub lines: u64,
     /// Why some requests may have no line: `expired`, `cancelled`.
@@ -118,8 +129,13 @@ impl Provider {
 
     /// Hands over the file of a batch; its id.
     pub async fn upload(&self, content: (String, Vec<u8>)) -> Result<String, Trouble> {
-        let call = Call { path: "files".to_owned(), query: Vec::new(), content: Some(content) };
-        self.ask(call).await.and_then(|file| id(&file))
+        self.ask(Call::post("files".to_owned(), content)).await.and_then(|file| id(&file))
+    }
+
+    /// Has the provider delete a file. One that it does not know is gone already.
+    pub async fn delete(&self, file: &str) -> Result<(), Trouble> {
+        let reply = self.transport.call(Call::delete(format!("files/{file}"))).await?;
+        if (200..300).contains(&reply.status) || reply.status == 404 { Ok(()) } else { Err(self.trouble(&reply)) }
     }
 
     /// Has the provider begin with a batch that is in a file, or is `content`; its id.
@@ -129,9 +145,8 @@ impl Provider {
                 "metadata": {"apprentice": batch.name}});
             ("application/json".to_owned(), body.to_string().into_bytes())
         };
-        let content = Some(content.unwrap_or_else(by_file));
         let path = self.endpoint.protocol.batches().to_owned();
-        self.ask(Call { path, query: Vec::new(), content }).await.and_then(|batch| id(&batch))
+        self.ask(Call::post(path, content.unwrap_or_else(by_file))).await.and_then(|batch| id(&batch))
     }
 
     /// What has become of a batch.
@@ -152,7 +167,7 @@ impl Provider {
             let cursor = if protocol == Protocol::OpenAi { "after" } else { "after_id" };
             let after_id: Option<String> = after.take();
             let query = std::iter::once(("limit", PAGE.to_string())).chain(after_id.map(|id| (cursor, id))).collect();
-            let page = self.ask(Call { path: protocol.batches().to_owned(), query, content: None }).await?;
+            let page = self.ask(Call { query, ..Call::get(protocol.batches().to_owned()) }).await?;
             let listed = page["data"].as_array().ok_or_else(|| unreadable("a list of batches", &page))?;
             found.extend(listed.iter().filter_map(|listed| candidate(protocol, listed, batch)));
             let last = listed.last();
@@ -223,7 +238,7 @@ impl Provider {
             Some("ended") => {
                 let cut = ["expired", "canceled"].into_iter().find(|name| count(name) > 0).map(str::to_owned);
                 let paths = vec![self.results(batch.remote.as_deref().unwrap_or_default())];
-                Seen::Ended(Results { paths, lines: through, cut })
+                Seen::Ended(Results { paths, files: Vec::new(), lines: through, cut })
             }
             _ => Seen::Running { done: through },
         }
@@ -243,7 +258,7 @@ fn open_ai(said: &Value, batch: &Batch) -> Result<Seen, Trouble> {
     match status {
         "completed" | "expired" | "cancelled" => {
             let files = ["output_file_id", "error_file_id"].map(|name| said[name].as_str());
-            let files: Vec<&str> = files.into_iter().flatten().collect();
+            let files: Vec<String> = files.into_iter().flatten().map(str::to_owned).collect();
             if files.iter().any(|file| !is_id(file)) {
                 return Err(unreadable("a batch", said));
             }
@@ -253,7 +268,7 @@ fn open_ai(said: &Value, batch: &Batch) -> Result<Seen, Trouble> {
                 _ => through,
             };
             let paths = files.iter().map(|file| format!("files/{file}/content")).collect();
-            Ok(Seen::Ended(Results { paths, lines, cut }))
+            Ok(Seen::Ended(Results { paths, files, lines, cut }))
         }
         "failed" => {
             let errors = said["errors"]["data"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -6,13 +6,15 @@ use futures_util::future::try_join_all;
 use serde_json::Value;
 
 use super::super::{
+    estimate,
     http::{self, Lines, Reply},
+    lock, now_ms,
     verdict::{self, Known, Verdict},
     wire::{self, Dialect, Form, Protocol},
 };
-use super::{Batches, Trouble, estimate, lock, now_ms, provider::Results};
+use super::{Batches, Trouble, provider::Results};
 use crate::{
-    ClientError, Listed, Request, Usage,
+    ClientError, Listed, Request, Stop, Usage,
     store::{Batch, BatchState, Ended, Key, Member, Outcome},
 };
 
@@ -93,13 +95,35 @@ impl Batches {
         };
         self.fail_rest(batch, why)?;
         self.close(batch, BatchState::Fetched, rest, None).await.map_err(|_| self.halted())?;
+        // Where anything is not in the store, the files are all that is left of it.
+        let is_whole = missing == 0 && sheet.unreadable.is_empty() && sheet.foreign.is_empty();
         lock(&self.spent).unknown += missing;
+        self.count_sheet(sheet, missing);
+        if is_whole {
+            self.delete_files(batch, &results.files).await;
+        }
+        Ok(())
+    }
+
+    fn count_sheet(&self, sheet: Sheet, missing: u64) {
         let mut fetched = lock(&self.fetched);
         fetched.missing += missing;
         fetched.repeated += sheet.repeated;
         fetched.unreadable.extend(sheet.unreadable);
         fetched.foreign.extend(sheet.foreign);
-        Ok(())
+    }
+
+    /// Has the provider delete the files of a closed batch that nobody needs any more: that of the requests, and those of
+    /// the results. What stays is noted; so it is not if the process ends here.
+    pub(super) async fn delete_files(&self, batch: &Batch, results: &[String]) {
+        for file in batch.file.iter().chain(results) {
+            let why = match self.patiently(async || self.provider.delete(file).await).await {
+                Ok(()) => continue,
+                Err(Trouble::Stop(Stop::Interrupted)) => "interrupted".to_owned(),
+                Err(trouble) => trouble.to_string(),
+            };
+            lock(&self.fetched).undeleted.push(format!("{file} ({why})"));
+        }
     }
 
     /// Notes why those requests of a batch have no answer that have none.

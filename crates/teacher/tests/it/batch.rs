@@ -606,6 +606,27 @@ fn files_stay_where_a_result_is_not_in_the_store() {
     }
 }
 
+/// Of what an expired batch has done its provider says less than its files hold.
+#[test]
+fn files_of_an_expired_batch_stay_unless_every_request_has_a_line() {
+    for is_cut in [false, true] {
+        let reply = |question: &str| match question {
+            "question 001" => (0, Value::Null),
+            _ => (200, json!(format!("answer to {question}"))),
+        };
+        let lines = move |reading, lines: Vec<String>| if is_cut && reading == 0 { lines[1..].to_vec() } else { lines };
+        let script = Script { end: "expired", reply: Box::new(reply), lines: Box::new(lines), ..Script::default() };
+        let bench = Bench::new(Protocol::OpenAi, script);
+        let (client, done) = bench.run(3);
+        done.unwrap();
+        assert_eq!((answered(&client, 3), client.fetched().missing), (if is_cut { 1 } else { 2 }, 0));
+        assert_eq!(
+            (bench.provider.count(Step::Results), bench.provider.deleted().len()),
+            (2, if is_cut { 0 } else { 3 })
+        );
+    }
+}
+
 #[test]
 fn files_that_are_not_deleted_are_named_and_nothing_else_is_lost() {
     type Fault = (&'static str, usize, fn(usize) -> Option<Act>);

@@ -95,8 +95,9 @@ impl Batches {
         };
         self.fail_rest(batch, why)?;
         self.close(batch, BatchState::Fetched, rest, None).await.map_err(|_| self.halted())?;
-        // Where anything is not in the store, the files are all that is left of it.
-        let is_whole = missing == 0 && sheet.unreadable.is_empty() && sheet.foreign.is_empty();
+        // Where anything is not in the store, the files are all that is left of it. How many lines there should be is the
+        // provider's word, which may be less than what it asks for.
+        let is_whole = seen == batch.requests() && sheet.unreadable.is_empty() && sheet.foreign.is_empty();
         lock(&self.spent).unknown += missing;
         self.count_sheet(sheet, missing);
         if is_whole {

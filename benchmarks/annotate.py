@@ -18,6 +18,8 @@ import tempfile
 import threading
 import time
 
+import process
+
 ANSWER = json.dumps({"entities": [{"text": "Ann", "type": "PER"}]})
 BODY = json.dumps({
     "model": "fake",
@@ -74,17 +76,8 @@ def main():
         if a.per_minute:
             command += ["--requests-per-minute", str(a.per_minute)]
         start = time.monotonic()
-        child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-        # The peak that the system counts for a child is that of this process where it is larger: its own is read here.
-        peak = 0
-        while (ended := os.wait4(child.pid, os.WNOHANG))[0] == 0:
-            status = pathlib.Path(f"/proc/{child.pid}/status").read_text()
-            peak = max([peak] + [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")])
-            time.sleep(0.05)
-        _, status, usage = ended
+        usage, peak = process.run(command, cwd=folder, stdout=subprocess.DEVNULL)
         wall = time.monotonic() - start
-        if status != 0:
-            raise SystemExit("annotate failed")
         size = (folder / "out.conll.store").stat().st_size
     asking = server.last - server.first
     cpu = usage.ru_utime + usage.ru_stime

@@ -3,8 +3,8 @@
     python speed.py --apprentice PROGRAM --encoder DIR --train FILE.conll --test FILE.conll [--pairs 3] [--steps 40]
 
 Each pair is one run of ours and one of each rival, directly after each other; the table has the medians over the pairs
-and the range of the ratios, since a shared machine's speed drifts. Tokens are real sub-words with [CLS] and [SEP].
-Prediction times of ours include tokenisation and loading the model; those of the rivals do not.
+and the range of the ratios, since a shared machine's speed drifts; memory is resident memory at its peak. Tokens are
+real sub-words with [CLS] and [SEP]. Prediction times of ours include tokenisation and loading the model; those of the rivals do not.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import time
 
 from transformers import AutoTokenizer
 
+import process
 from transformers_ner import read_conll
 
 HERE = pathlib.Path(__file__).parent
@@ -25,18 +26,18 @@ RIVALS = {"transformers, padded": "padded", "transformers, length-grouped, fused
 
 
 def ours(a, test_tokens, folder):
-    subprocess.run(
+    _, train_memory = process.run(
         [a.apprentice, "-q", "train", "--encoder", a.encoder, "--original", a.train, "--epochs", "1",
-         "--epoch-size", str(32 * a.steps), "--threads", str(a.threads), "-o", f"{folder}/run", "--overwrite"],
-        check=True, stdout=subprocess.DEVNULL,
+         "--epoch-size", 32 * a.steps, "--threads", a.threads, "-o", f"{folder}/run", "--overwrite"],
+        stdout=subprocess.DEVNULL,
     )
     train = json.load(open(f"{folder}/run/result.json"))["tokens_per_second"]
     started = time.perf_counter()
-    subprocess.run(
-        [a.apprentice, "-q", "predict", "--model", f"{folder}/run", a.test, "--threads", str(a.threads)],
-        check=True, stdout=subprocess.DEVNULL,
+    _, predict_memory = process.run(
+        [a.apprentice, "-q", "predict", "--model", f"{folder}/run", a.test, "--threads", a.threads],
+        stdout=subprocess.DEVNULL,
     )
-    return train, test_tokens / (time.perf_counter() - started)
+    return train, test_tokens / (time.perf_counter() - started), train_memory, predict_memory
 
 
 def tokens_of(path, encoder):
@@ -45,14 +46,20 @@ def tokens_of(path, encoder):
     return sum(len(ids) for ids in tokenizer(words, is_split_into_words=True)["input_ids"])
 
 
-def rival(a, batching):
-    out = subprocess.run(
-        [sys.executable, HERE / "transformers_ner.py", "--encoder", a.encoder, "--train", a.train, "--test", a.test,
-         "--max-steps", str(a.steps), "--batching", batching, "--threads", str(a.threads)],
-        check=True, stdout=subprocess.PIPE,
-    )
-    result = json.loads(out.stdout)
-    return result["train_tokens_per_s"], result["predict_tokens_per_s"]
+def rival(a, batching, folder):
+    def script(data, steps):
+        with open(f"{folder}/rival.json", "w") as out:
+            _, memory = process.run(
+                [sys.executable, HERE / "transformers_ner.py", "--encoder", a.encoder, "--train", a.train, "--test", data,
+                 "--max-steps", steps, "--batching", batching, "--threads", a.threads],
+                stdout=out,
+            )
+        return json.load(open(f"{folder}/rival.json")), memory
+
+    # A process each, as with ours, so that each has a peak of its own; the one that trains predicts one sentence.
+    train, train_memory = script(f"{folder}/one.conll", a.steps)
+    predict, predict_memory = script(a.test, 0)
+    return train["train_tokens_per_s"], predict["predict_tokens_per_s"], train_memory, predict_memory
 
 
 def main():
@@ -68,11 +75,13 @@ def main():
     measured = {"apprentice": [], **{name: [] for name in RIVALS}}
     test_tokens = tokens_of(a.test, a.encoder)
     with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(f"{folder}/one.conll").write_text("Rome B-LOC\n")
         for _ in range(a.pairs):
             measured["apprentice"].append(ours(a, test_tokens, folder))
             for name, batching in RIVALS.items():
-                measured[name].append(rival(a, batching))
-    print("| | train, tokens/s | ours is faster by | predict, tokens/s | ours is faster by |\n|---|---|---|---|---|")
+                measured[name].append(rival(a, batching, folder))
+    print("| | train, tokens/s | ours is faster by | predict, tokens/s | ours is faster by | memory of train, MiB | "
+          "of predict |\n|---|---|---|---|---|---|---|")
     for name, rows in measured.items():
         cells = [name]
         for kind in (0, 1):
@@ -80,6 +89,7 @@ def main():
             cells.append(f"{statistics.median(row[kind] for row in rows):.0f}")
             middle = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
             cells.append("" if name == "apprentice" else middle)
+        cells += [f"{statistics.median(row[kind] for row in rows) / 1024:.0f}" for kind in (2, 3)]
         print("| " + " | ".join(cells) + " |")
 
 

@@ -108,7 +108,7 @@ def main():
     p.add_argument("--seeds", type=int, nargs="+", default=[1])
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--max-length", type=int, default=512)
-    p.add_argument("--max-steps", type=int, help="stop early (for timing); the schedule stays that of all steps")
+    p.add_argument("--max-steps", type=int, help="stop early (for timing), with 0 only predict; the schedule stays that of all steps")
     p.add_argument("--batching", choices=["padded", "split", "grouped"], default="padded")
     a = p.parse_args()
     logging.set_verbosity_error()
@@ -134,7 +134,7 @@ def main():
         total = a.epochs * -(-len(train_data) // a.batch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: max(0.0, 1 - s / total))
         steps, tokens, loss_value, started = 0, 0, 0.0, time.perf_counter()
-        limit = min(total, a.max_steps or total)
+        limit = total if a.max_steps is None else min(total, a.max_steps)
         while steps < limit:
             for batch in batches(train_data, a.batch, a.batching, rng):
                 model.train()
@@ -183,7 +183,7 @@ def main():
                     "steps": steps,
                     "loss": round(loss_value, 4),
                     "train_s": round(train_s, 2),
-                    "train_tokens_per_s": round(tokens / train_s),
+                    "train_tokens_per_s": round(tokens / train_s) if steps else 0,
                     "predict_s": round(predict_s, 2),
                     "predict_tokens_per_s": round(sum(len(i) for i, _ in test_data) / predict_s),
                 }

@@ -1,15 +1,14 @@
 //! The examples of a pool that are most like a sentence, by what a local encoder makes of both.
 
-use std::{
-    path::Path,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use apprentice_core::Sentence;
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{Student, labels::Labels};
 use apprentice_teacher::{ExamplePool, Neighbours, Scored};
+
+use crate::commands::models;
 
 /// How many sentences of a pool are looked at more closely, so that there is a choice of types.
 const CANDIDATES: usize = 64;
@@ -22,11 +21,13 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// By the encoder in this directory.
-    pub fn new(encoder: &Path, pool: &ExamplePool) -> Result<Self> {
+    /// By this encoder: a model directory, or the name of a model that was fetched.
+    pub fn new(encoder: &str, pool: &ExamplePool) -> Result<Self> {
         let labels = Labels::iob2(pool.types().iter().cloned());
-        let mut student = Student::from_encoder(encoder, labels, 1, &NetworkOptions::with_threads(None))
-            .with_context(|| format!("--examples-encoder {}", encoder.display()))?;
+        let context = || format!("--examples-encoder {encoder}");
+        let directory = models::directory(encoder).with_context(context)?;
+        let mut student =
+            Student::from_encoder(&directory, labels, 1, &NetworkOptions::with_threads(None)).with_context(context)?;
         let vectors = student.embed(pool.sentences())?;
         Ok(Self { student: Mutex::new(student), pool: vectors })
     }

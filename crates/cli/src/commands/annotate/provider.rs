@@ -43,9 +43,10 @@ pub struct LiveFlags {
     /// The labelled sentences that these examples come from
     #[arg(long, value_name = "FILE")]
     pool: Option<PathBuf>,
-    /// A model directory whose encoder says which examples are nearest [default: BM25 over words does]
-    #[arg(long, value_name = "DIRECTORY")]
-    examples_encoder: Option<PathBuf>,
+    /// The encoder that says which examples are nearest: a model directory, or the name of a model that `models fetch` has
+    /// fetched [default: BM25 over words does]
+    #[arg(long, value_name = "ENCODER")]
+    examples_encoder: Option<String>,
     /// Decides which examples random:N draws [default: 1]
     #[arg(long)]
     seed: Option<u64>,
@@ -117,7 +118,7 @@ pub struct LiveSettings {
     pub label_set: String,
     pub examples: String,
     pub pool: Option<PathBuf>,
-    pub examples_encoder: Option<PathBuf>,
+    pub examples_encoder: Option<String>,
     pub seed: u64,
     pub samples: u32,
     pub check: bool,

@@ -1,10 +1,11 @@
 //! `train`: one student under one regimen, in a run directory.
 //!
 //! The run directory holds `settings.toml`, `metrics.jsonl` (a line per step), `result.json`, what the student predicts on
-//! dev and test, and the model directory `model`. It is there when the run is finished; until then, `RUN.unfinished` holds
+//! dev and test, and the model directory `model`; if asked for, the curves as `tensorboard` reads them. It is there when the run is finished; until then, `RUN.unfinished` holds
 //! what `--resume` goes on from.
 
 mod directory;
+mod events;
 mod flags;
 mod plan;
 

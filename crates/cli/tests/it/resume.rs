@@ -145,7 +145,7 @@ fn a_run_that_is_to_replace_another_can_be_resumed() {
     let at = directory.path();
     assert!(begin(at, "run").output().unwrap().status.success());
     let old = weights(at, "run");
-    let mut child = begin(at, "run").args(["--overwrite", "--seed", "2"]).spawn().unwrap();
+    let mut child = begin(at, "run").args(["--overwrite", "--seed", "2", "--tensorboard"]).spawn().unwrap();
     while !at.join("run.unfinished/checkpoints/step-00000002").exists() {
         assert!(child.try_wait().unwrap().is_none(), "it ended early");
         sleep(Duration::from_millis(2));
@@ -155,8 +155,26 @@ fn a_run_that_is_to_replace_another_can_be_resumed() {
     assert!(weights(at, "run") == old);
     let error = said(&train(at, "run", &["--resume"]).output().unwrap());
     assert!(error.contains("with --overwrite, too, the unfinished run replaces it"), "{error}");
-    let output = train(at, "run", &["--resume", "--overwrite"]).output().unwrap();
+    let output = train(at, "run", &["--resume", "--overwrite", "--tensorboard"]).output().unwrap();
     assert!(output.status.success() && weights(at, "run") != old, "{}", said(&output));
+    // Each process wrote an event file for TensorBoard: its version, a session that starts, and its steps.
+    let mut files: Vec<_> = fs::read_dir(at.join("run/tensorboard")).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    let records: Vec<usize> = files.iter().map(|path| event_records(&fs::read(path).unwrap())).collect();
+    let [first, second] = records[..] else { panic!("{files:?}") };
+    let steps = metrics(at, "run").lines().count();
+    assert!(first >= 4 && second - 2 <= steps - 2 && first + second >= steps + 4, "{first}, {second} of {steps} steps");
+}
+
+/// The records of an event file, none of them cut off.
+fn event_records(mut rest: &[u8]) -> usize {
+    let mut records = 0;
+    while let Some((length, after)) = rest.split_first_chunk() {
+        rest = &after[4 + usize::try_from(u64::from_le_bytes(*length)).unwrap() + 4..];
+        records += 1;
+    }
+    assert!(rest.is_empty());
+    records
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -13,7 +13,10 @@ use apprentice_student::{Checkpoints, StepReport, Trainer};
 use clap::Args;
 use serde::Deserialize;
 
-use super::{Finished, Settings, card};
+use super::{
+    Finished, Settings, card,
+    events::{EVENTS, Events},
+};
 use crate::{output, progress::Progress};
 
 const SETTINGS: &str = "settings.toml";
@@ -36,6 +39,9 @@ pub struct CheckpointFlags {
     /// How many checkpoints stay; should the newest be damaged, the one before is used
     #[arg(long, value_name = "N", default_value_t = 2)]
     keep: usize,
+    /// Write the curves for TensorBoard, too: `tensorboard --logdir RUN`
+    #[arg(long, help_heading = None)]
+    tensorboard: bool,
 }
 
 impl CheckpointFlags {
@@ -90,6 +96,7 @@ pub struct Run<'a> {
     checkpoints: Checkpoints,
     /// Locked, so that no other process goes on with the same run.
     metrics: File,
+    events: Option<Events>,
     /// Sub-words of the steps before this process.
     pub tokens_before: usize,
     saved: Instant,
@@ -126,8 +133,9 @@ impl<'a> Run<'a> {
             output::write_file(&directory.join(SETTINGS), true, toml::to_string_pretty(settings)?.as_bytes())?;
             let path = directory.join(METRICS);
             let file = File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
-            let run = Self::new(settings, flags, locked(file, &directory)?, 0);
+            let mut run = Self::new(settings, flags, locked(file, &directory)?);
             run.save(trainer)?;
+            run.begin_events(0)?;
             Ok(run)
         };
         // There is nothing yet to go on from.
@@ -146,20 +154,29 @@ impl<'a> Run<'a> {
         let open = || File::options().read(true).append(true).create(true).open(&path);
         let file = locked(open().with_context(|| format!("cannot write {}", path.display()))?, &directory)?;
         files::remove_unfinished(&directory).with_context(|| format!("cannot clear {}", directory.display()))?;
-        let mut run = Self::new(settings, flags, file, 0);
+        let mut run = Self::new(settings, flags, file);
         let restored = run.checkpoints.restore(trainer).context("--resume")?;
         for refused in &restored.refused {
             progress.note(format_args!("checkpoint not used: {refused}"));
         }
         run.tokens_before = run.cut_metrics(restored.step, &path)?;
+        run.begin_events(restored.step)?;
         progress.note(format_args!("resumed at step {} of {}", restored.step, trainer.total_steps()));
         Ok(run)
     }
 
-    fn new(settings: &'a Settings, flags: &'a CheckpointFlags, metrics: File, tokens_before: usize) -> Self {
+    fn new(settings: &'a Settings, flags: &'a CheckpointFlags, metrics: File) -> Self {
         let directory = unfinished(&settings.output);
         let checkpoints = Checkpoints::new(directory.join("checkpoints"), flags.keep);
-        Self { settings, flags, directory, checkpoints, metrics, tokens_before, saved: Instant::now() }
+        let (events, tokens_before, saved) = (None, 0, Instant::now());
+        Self { settings, flags, directory, checkpoints, metrics, events, tokens_before, saved }
+    }
+
+    fn begin_events(&mut self, step: usize) -> Result<()> {
+        if self.flags.tensorboard {
+            self.events = Some(Events::create(&self.directory, step)?);
+        }
+        Ok(())
     }
 
     /// Leaves out what was noted after the checkpoint: it will be noted again. Gives the sub-words of what is left.
@@ -194,6 +211,7 @@ impl<'a> Run<'a> {
         let mut line = serde_json::to_vec(report)?;
         line.push(b'\n');
         self.metrics.write_all(&line).with_context(|| format!("cannot write {METRICS}"))?;
+        self.events.as_mut().map_or(Ok(()), |events| events.record(report))?;
         let by_steps = self.flags.checkpoint_steps.is_some_and(|every| report.step.is_multiple_of(every));
         let by_time = self.saved.elapsed().as_secs_f64() >= self.flags.checkpoint_minutes * 60.0;
         if (by_steps || by_time) && report.step < report.steps {
@@ -222,11 +240,15 @@ impl<'a> Run<'a> {
     ) -> Result<()> {
         let Finished { outcome, student } = finished;
         let card = card(outcome, &self.settings.encoder, &self.settings.training, sizes)?;
-        let metrics = self.directory.join(METRICS);
+        let (metrics, events) = (self.directory.join(METRICS), self.directory.join(EVENTS));
         files::write_directory_atomic(&self.settings.output, overwrite, |directory| {
             output::write_part(directory, SETTINGS, toml::to_string_pretty(self.settings)?)?;
             fs::copy(&metrics, directory.join(METRICS))
                 .with_context(|| format!("cannot copy {}", metrics.display()))?;
+            if events.exists() {
+                copy_files(&events, &directory.join(EVENTS))
+                    .with_context(|| format!("cannot copy {}", events.display()))?;
+            }
             output::write_part(directory, RESULT, serde_json::to_vec_pretty(outcome)?)?;
             for (name, sentences) in predictions {
                 let mut columns = Vec::new();
@@ -239,6 +261,16 @@ impl<'a> Run<'a> {
         })?;
         fs::remove_dir_all(&self.directory).with_context(|| format!("cannot delete {}", self.directory.display()))
     }
+}
+
+/// Copies the files of a folder into a new one.
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 /// The metrics' file, held against other processes.

@@ -1,0 +1,133 @@
+//! The curves of a run as TensorBoard reads them: a file of TFRecords, each an `Event` of its protocol buffers.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use apprentice_student::StepReport;
+
+/// The folder of event files in a run directory.
+pub const EVENTS: &str = "tensorboard";
+
+/// An event file that is being written.
+pub struct Events(File);
+
+impl Events {
+    /// A new file in the run directory, for what follows after `step`: TensorBoard forgets what earlier files have beyond
+    /// it.
+    pub fn create(run: &Path, step: usize) -> Result<Self> {
+        let directory = run.join(EVENTS);
+        fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // The name must have `tfevents` in it, and names in order are files in order.
+        let path = directory.join(format!("events.out.tfevents.{:020}.apprentice", since.as_nanos()));
+        let file = File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut events = Self(file);
+        events.put(0, |event| event.bytes(3, b"brain.Event:2"))?;
+        // A session that starts.
+        events.put(step + 1, |event| event.bytes(7, Message::default().varint(1, 1).content()))?;
+        Ok(events)
+    }
+
+    /// Notes a step, and the scores at the end of an epoch.
+    pub fn record(&mut self, report: &StepReport) -> Result<()> {
+        let mut values = vec![
+            ("train/loss".to_owned(), report.loss),
+            ("train/learning_rate".to_owned(), report.learning_rate),
+            ("train/gradient_norm".to_owned(), report.gradient_norm),
+        ];
+        if let Some(end) = &report.epoch_end {
+            values.push(("epoch/loss".to_owned(), end.loss));
+            values.extend(end.drawn.iter().map(|d| (format!("drawn/{}", d.pool), d.sentences as f64)));
+            if let Some(scores) = &end.dev {
+                values.push(("dev/micro_f1".to_owned(), scores.micro.prf.f1));
+                values.push(("dev/macro_f1".to_owned(), scores.macro_gold.f1));
+                values.extend(scores.per_type.iter().map(|(label, own)| (format!("dev/f1/{label}"), own.prf.f1)));
+            }
+        }
+        let mut summary = Message::default();
+        for (tag, value) in values {
+            let value = Message::default().bytes(1, tag.as_bytes()).float(2, value as f32);
+            summary = summary.bytes(1, value.content());
+        }
+        self.put(report.step, |event| event.bytes(5, summary.content()))
+    }
+
+    fn put(&mut self, step: usize, with: impl FnOnce(Message) -> Message) -> Result<()> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let event = with(Message::default().double(1, since.as_secs_f64()).varint(2, step as u64));
+        self.0.write_all(&record(event.content())).context("cannot write the event file for TensorBoard")
+    }
+}
+
+/// A TFRecord: length, its checksum, content, its checksum, numbers in little endian.
+fn record(content: &[u8]) -> Vec<u8> {
+    // As TensorFlow masks CRC-32C.
+    let checksum = |bytes: &[u8]| crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes();
+    let length = (content.len() as u64).to_le_bytes();
+    [&length[..], &checksum(&length), content, &checksum(content)].concat()
+}
+
+/// A message of protocol buffers, field by field.
+#[derive(Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    fn content(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn varint(mut self, field: u64, value: u64) -> Self {
+        self.push(field << 3);
+        self.push(value);
+        self
+    }
+
+    fn double(mut self, field: u64, value: f64) -> Self {
+        self.push(field << 3 | 1);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    fn bytes(mut self, field: u64, value: &[u8]) -> Self {
+        self.push(field << 3 | 2);
+        self.push(value.len() as u64);
+        self.0.extend(value);
+        self
+    }
+
+    fn float(mut self, field: u64, value: f32) -> Self {
+        self.push(field << 3 | 5);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    fn push(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes that the Python package `tensorboard` writes for the same event.
+    #[test]
+    fn a_record_is_tensorboards() {
+        let value = Message::default().bytes(1, b"train/loss").float(2, 0.25);
+        let summary = Message::default().bytes(1, value.content());
+        let event = Message::default().double(1, 1.5).varint(2, 300).bytes(5, summary.content());
+        let hex: String = record(event.content()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = "2100000000000000017becf609000000000000f83f10ac022a130a110a0a\
+                        747261696e2f6c6f7373150000803e6557981f";
+        assert_eq!(hex, expected);
+    }
+}

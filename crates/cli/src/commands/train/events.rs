@@ -1,10 +1,10 @@
-//! The curves of a run as TensorBoard reads them: a file of TFRecords, each an `Event` of its protocol buffers.
+//! The curves of a run as TensorBoard reads them: a file of `TFRecord`s, each an `Event` of its protocol buffers.
 
 use std::{
     fs::{self, File},
     io::Write,
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
@@ -22,9 +22,8 @@ impl Events {
     pub fn create(run: &Path, step: usize) -> Result<Self> {
         let directory = run.join(EVENTS);
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // The name must have `tfevents` in it, and names in order are files in order.
-        let path = directory.join(format!("events.out.tfevents.{:020}.apprentice", since.as_nanos()));
+        let path = directory.join(format!("events.out.tfevents.{:020}.apprentice", now().as_nanos()));
         let file = File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
         let mut events = Self(file);
         events.put(0, |event| event.bytes(3, b"brain.Event:2"))?;
@@ -58,13 +57,18 @@ impl Events {
     }
 
     fn put(&mut self, step: usize, with: impl FnOnce(Message) -> Message) -> Result<()> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let event = with(Message::default().double(1, since.as_secs_f64()).varint(2, step as u64));
+        let event = with(Message::default().double(1, now().as_secs_f64()).varint(2, step as u64));
         self.0.write_all(&record(event.content())).context("cannot write the event file for TensorBoard")
     }
 }
 
-/// A TFRecord: length, its checksum, content, its checksum, numbers in little endian.
+/// The time since 1970.
+#[expect(clippy::disallowed_methods, reason = "events say when they were; the curves do not depend on it")]
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A `TFRecord`: length, its checksum, content, its checksum, numbers in little endian.
 fn record(content: &[u8]) -> Vec<u8> {
     // As TensorFlow masks CRC-32C.
     let checksum = |bytes: &[u8]| crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes();
@@ -125,9 +129,10 @@ mod tests {
         let value = Message::default().bytes(1, b"train/loss").float(2, 0.25);
         let summary = Message::default().bytes(1, value.content());
         let event = Message::default().double(1, 1.5).varint(2, 300).bytes(5, summary.content());
-        let hex: String = record(event.content()).iter().map(|byte| format!("{byte:02x}")).collect();
-        let expected = "2100000000000000017becf609000000000000f83f10ac022a130a110a0a\
-                        747261696e2f6c6f7373150000803e6557981f";
-        assert_eq!(hex, expected);
+        let length = [33, 0, 0, 0, 0, 0, 0, 0, 1, 123, 236, 246];
+        let time_and_step = [9, 0, 0, 0, 0, 0, 0, 248, 63, 16, 172, 2];
+        let tag = [42, 19, 10, 17, 10, 10, 116, 114, 97, 105, 110, 47, 108, 111, 115, 115];
+        let value_and_checksum = [21, 0, 0, 128, 62, 101, 87, 152, 31];
+        assert_eq!(record(event.content()), [&length[..], &time_and_step, &tag, &value_and_checksum].concat());
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     AdamW, EncoderConfig, EncoderError, Layout, PackedBatch, Parameters,
     encoder::{Encoder, Mode, sites},
     head::Head,
-    kernels::cross_entropy::softmax_cross_entropy,
+    kernels::cross_entropy::{Loss, softmax_loss},
     optimizer::Moments,
 };
 
@@ -57,8 +57,12 @@ pub struct Targets<'a> {
     pub rows: &'a [usize],
     /// The class of each of `rows`.
     pub classes: &'a [u32],
+    /// A distribution over the classes for each of `rows`, `[R, C]`, in place of the class.
+    pub soft: Option<&'a [f32]>,
     /// The weight of each of `rows` in the loss; 1 each if absent.
     pub weights: Option<&'a [f32]>,
+    /// What the difference between the probabilities and the target costs.
+    pub loss: Loss,
     /// The loss of a row is multiplied with this before gradients are taken: 1 over the summed weights of the labelled
     /// rows of an optimiser step makes the step's loss a (weighted) mean, however many batches it is made of.
     pub scale: f32,
@@ -66,6 +70,14 @@ pub struct Targets<'a> {
     pub seed: u64,
     /// Counts the training batches of a run, so that each has dropout of its own.
     pub pass: u64,
+}
+
+impl<'a> Targets<'a> {
+    /// Rows and their classes, with cross-entropy, not weighted or scaled, and seed and pass 0.
+    #[must_use]
+    pub fn new(rows: &'a [usize], classes: &'a [u32]) -> Self {
+        Self { rows, classes, soft: None, weights: None, loss: Loss::default(), scale: 1.0, seed: 0, pass: 0 }
+    }
 }
 
 /// Gradients and moments: only a network that trains has them.
@@ -190,7 +202,7 @@ impl Network {
     /// # Errors
     /// If the model cannot take the batch, or a row or class does not exist.
     pub fn accumulate(&mut self, batch: &PackedBatch, targets: &Targets<'_>) -> Result<f64, EncoderError> {
-        let Targets { rows, classes, weights, scale, seed, pass } = *targets;
+        let Targets { rows, classes, soft, weights, loss, scale, seed, pass } = *targets;
         batch.check(&self.config)?;
         check_index("row", rows.iter().copied(), batch.tokens())?;
         check_index("class", classes.iter().map(|&c| c as usize), self.classes())?;
@@ -199,6 +211,10 @@ impl Network {
         }
         if let Some(weights) = weights.filter(|weights| weights.len() != rows.len()) {
             return Err(EncoderError::Index { what: "weight of row", found: weights.len(), limit: rows.len() });
+        }
+        if let Some(soft) = soft.filter(|soft| soft.len() != rows.len() * self.classes()) {
+            let limit = rows.len() * self.classes();
+            return Err(EncoderError::Index { what: "target of row and class", found: soft.len(), limit });
         }
         let Self { encoder, head, parameters, pool, config, training, .. } = self;
         let (values, layout) = (parameters.values(), parameters.layout());
@@ -212,7 +228,7 @@ impl Network {
         Ok(pool.install(|| {
             let hidden = encoder.forward(values, layout, batch, mode);
             let logits = head.forward(values, layout, hidden, rows, dropout);
-            let loss = softmax_cross_entropy(logits, classes, weights, scale);
+            let loss = softmax_loss(logits, (classes, soft), weights, loss, scale);
             let (_, d_hidden) = encoder.output_and_gradient();
             head.backward(values, layout, rows, dropout, (d_values, d_hidden));
             encoder.backward(values, layout, batch, mode, d_values);

@@ -93,6 +93,8 @@ pub(crate) struct Example {
     pub(crate) classes: Vec<u32>,
     /// What the loss of each word is multiplied by, beside the pool's own weight.
     pub(crate) weights: Vec<f32>,
+    /// How much of each word's target its class has, where that is not all of it.
+    pub(crate) shares: Vec<f32>,
 }
 
 impl Example {
@@ -122,12 +124,17 @@ pub(crate) fn examples(
                 known: student.labels.types().into_iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", "),
             })?;
             let mut weights = vec![weight; classes.len()];
-            for (index, entity) in sentence.entities().iter().enumerate().filter(|_| settings.weigh_by_confidence) {
-                if let Some(confidence) = sentence.confidence(index) {
+            let mut shares = vec![1.0; if settings.soft_targets { classes.len() } else { 0 }];
+            for (index, entity) in sentence.entities().iter().enumerate() {
+                let Some(confidence) = sentence.confidence(index) else { continue };
+                if settings.weigh_by_confidence {
                     weights[entity.span.range()].iter_mut().for_each(|word| *word *= confidence.get() as f32);
                 }
+                if settings.soft_targets {
+                    shares[entity.span.range()].fill(confidence.get() as f32);
+                }
             }
-            Ok(Example { windows, classes, weights })
+            Ok(Example { windows, classes, weights, shares })
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use apprentice_core::{Budget, Course, Regimen, Schedule, Warmup};
-use apprentice_encoder::AdamW;
+use apprentice_encoder::{AdamW, Loss};
 use serde::{Deserialize, Serialize};
 
 use crate::StudentError;
@@ -43,6 +43,26 @@ pub struct TrainSettings {
     /// say so: entities on which a teacher's answers do not agree count less.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub weigh_by_confidence: bool,
+    /// Where the data give a confidence `c` for an entity, its words have `c` of its class and `1 - c` of `O` as target, in
+    /// place of the class alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub soft_targets: bool,
+    /// This part of each target is spread evenly over all classes; see [`Loss::smoothing`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
+    /// The `q` of generalised cross-entropy in place of cross-entropy, which is 0; see [`Loss::q`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gce_q: f64,
+    /// Decay per step of the exponential moving average of the weights, which is scored and kept in place of the weights;
+    /// 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub mean_decay: f64,
+    /// The part of each target, once half of the run is over, that is what the averaged weights say (mean teacher).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub mean_teacher: f64,
+    /// Stop after this many epochs without a better score on dev.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
     /// Decides the order of the data, dropout and fresh weights.
     pub seed: u64,
     /// Longest window in sub-words; the model's limit if absent.
@@ -93,6 +113,12 @@ impl Default for TrainSettings {
             weight_decay: 0.0,
             max_gradient_norm: 1.0,
             weigh_by_confidence: false,
+            soft_targets: false,
+            label_smoothing: 0.0,
+            gce_q: 0.0,
+            mean_decay: 0.0,
+            mean_teacher: 0.0,
+            patience: None,
             seed: 1,
             max_length: None,
             epoch_size: None,
@@ -136,8 +162,16 @@ impl TrainSettings {
                 return setting(name, &value, "0 or a positive number");
             }
         }
-        if !(0.0..=1.0).contains(&self.warmup_share) {
-            return setting("warmup_share", &self.warmup_share, "a number from 0 to 1");
+        for (name, share) in [
+            ("warmup_share", self.warmup_share),
+            ("label_smoothing", self.label_smoothing),
+            ("gce_q", self.gce_q),
+            ("mean_decay", self.mean_decay),
+            ("mean_teacher", self.mean_teacher),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return setting(name, &share, "a number from 0 to 1");
+            }
         }
         if self.warmup_share > 0.0 && self.warmup_steps > 0 {
             return setting("warmup_share", &self.warmup_share, "0, because warmup_steps says how long the warm-up is");
@@ -156,6 +190,10 @@ impl TrainSettings {
         self.budget_steps.map(Budget::Steps).or(self.budget_tokens.map(Budget::Tokens))
     }
 
+    pub(crate) fn loss(&self) -> Loss {
+        Loss { smoothing: self.label_smoothing as f32, q: self.gce_q as f32 }
+    }
+
     pub(crate) fn adam(&self) -> AdamW {
         AdamW {
             weight_decay: self.weight_decay as f32,
@@ -165,4 +203,9 @@ impl TrainSettings {
             ..AdamW::default()
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }

@@ -122,6 +122,7 @@ mod numbers {
     pub const MOMENTS: [&str; 2] = ["first_moments", "second_moments"];
     pub const BEST: &str = "best";
     pub const GOOD: &str = "good";
+    pub const MEAN: &str = "mean";
 }
 
 /// Trains a student, one optimiser step per item.
@@ -142,6 +143,8 @@ pub struct Trainer {
     best: Option<Best>,
     /// Weights of the start of the last epoch whose first loss was finite.
     good: Vec<f32>,
+    /// The exponential moving average of the weights, if one is kept; empty before the first step.
+    mean: Vec<f32>,
     diverged: bool,
     /// Once it is asked for.
     fingerprint: OnceLock<String>,
@@ -198,6 +201,7 @@ impl Trainer {
             reports: Vec::new(),
             best: None,
             good: Vec::new(),
+            mean: Vec::new(),
             diverged: false,
             fingerprint: OnceLock::new(),
             student,
@@ -257,7 +261,7 @@ impl Trainer {
         put(self.student.config());
         put(&self.student.labels.names().collect::<Vec<_>>());
         for example in self.pools.iter().flatten() {
-            put(&(&example.windows, &example.classes, &example.weights));
+            put(&(&example.windows, &example.classes, &example.weights, &example.shares));
         }
         put(&self.plan.pools.all().map(|pool| (&pool.name, pool.tokens.len())).collect::<Vec<_>>());
         if let Some(dev) = &self.dev {
@@ -274,6 +278,7 @@ impl Trainer {
         values.extend(moments.iter().flat_map(|(moments, _)| numbers::MOMENTS.into_iter().zip(*moments)));
         values.extend(self.best.iter().map(|best| (numbers::BEST, &best.parameters[..])));
         values.extend((!self.good.is_empty()).then_some((numbers::GOOD, &self.good[..])));
+        values.extend((!self.mean.is_empty()).then_some((numbers::MEAN, &self.mean[..])));
         let state = State {
             cursor: self.cursor,
             updates: moments.map(|(_, updates)| updates),
@@ -302,6 +307,8 @@ impl Trainer {
             None => None,
         };
         let good = take(numbers::GOOD).unwrap_or_default();
+        let mean =
+            if self.settings.mean_decay > 0.0 && state.cursor.step > 0 { take(numbers::MEAN)? } else { Vec::new() };
         let mut draws = self.plan.draws().map_err(|error| error.to_string())?;
         if let Some(before) = state.cursor.epoch.checked_sub(1) {
             draws.nth(before);
@@ -316,7 +323,7 @@ impl Trainer {
             network.set_moments(moments, updates).map_err(|error| error.to_string())?;
         }
         (self.draws, self.epoch, self.cursor) = (draws, epoch, state.cursor);
-        (self.reports, self.best, self.good) = (state.reports, best, good);
+        (self.reports, self.best, self.good, self.mean) = (state.reports, best, good, mean);
         Ok(())
     }
 
@@ -331,6 +338,8 @@ impl Trainer {
             self.student.network.set_parameters(&best.parameters)?;
         } else if self.diverged && !self.good.is_empty() {
             self.student.network.set_parameters(&self.good)?;
+        } else if !self.mean.is_empty() {
+            self.student.network.set_parameters(&self.mean)?;
         }
         Ok(Trained { student: self.student, epochs: self.reports, best_epoch, steps: self.cursor.step })
     }
@@ -352,6 +361,7 @@ impl Trainer {
         if !gradient_norm.is_finite() {
             return Err(diverged("the gradient norm", gradient_norm));
         }
+        self.average();
         self.cursor.step = step;
         self.cursor.batch += 1;
         self.cursor.loss += loss;
@@ -391,21 +401,75 @@ impl Trainer {
         // no gradient either.
         let weight = if weight > 0.0 { weight } else { 1.0 };
         let (mut loss, mut tokens) = (0.0, 0);
-        for part in parts(&drawn, self.settings.accumulation) {
-            let Labelled { batch, rows, classes, weights } = Labelled::pack(part);
-            tokens += batch.tokens();
+        let parts: Vec<Labelled> = parts(&drawn, self.settings.accumulation).map(Labelled::pack).collect();
+        for packed in parts {
+            tokens += packed.batch.tokens();
+            let soft = self.soft_targets(&packed)?;
             let targets = Targets {
-                rows: &rows,
-                classes: &classes,
-                weights: Some(&weights),
+                soft: soft.as_deref(),
+                weights: Some(&packed.weights),
+                loss: self.settings.loss(),
                 scale: (1.0 / weight) as f32,
                 seed: self.settings.seed,
                 pass: self.cursor.passes,
+                ..Targets::new(&packed.rows, &packed.classes)
             };
-            loss += self.student.network.accumulate(&batch, &targets)?;
+            loss += self.student.network.accumulate(&packed.batch, &targets)?;
             self.cursor.passes += 1;
         }
         Ok((loss / weight, tokens))
+    }
+
+    /// The targets as distributions, where they are not the classes alone.
+    fn soft_targets(&mut self, packed: &Labelled) -> Result<Option<Vec<f32>>, StudentError> {
+        let classes = self.student.labels.len();
+        let ramp = (2.0 * self.cursor.step as f64 / self.total_steps() as f64).min(1.0);
+        let teacher = (self.settings.mean_teacher * ramp) as f32;
+        if packed.shares.is_empty() && (teacher == 0.0 || self.mean.is_empty()) {
+            return Ok(None);
+        }
+        let mut soft = vec![0.0; packed.rows.len() * classes];
+        for (index, (row, &class)) in soft.chunks_exact_mut(classes).zip(&packed.classes).enumerate() {
+            let share = packed.shares.get(index).copied().unwrap_or(1.0);
+            row[0] = 1.0 - share;
+            row[class as usize] += share;
+        }
+        if teacher > 0.0 && !self.mean.is_empty() {
+            let own = self.student.network.parameters().values().to_vec();
+            self.student.network.set_parameters(&self.mean)?;
+            let logits = self.student.network.logits(&packed.batch, &packed.rows)?;
+            for (row, logits) in soft.chunks_exact_mut(classes).zip(logits.chunks_exact(classes)) {
+                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f32 = logits.iter().map(|v| (v - largest).exp()).sum();
+                for (to, v) in row.iter_mut().zip(logits) {
+                    *to = (1.0 - teacher) * *to + teacher * (v - largest).exp() / sum;
+                }
+            }
+            self.student.network.set_parameters(&own)?;
+        }
+        Ok(Some(soft))
+    }
+
+    /// Moves the mean of the weights by a step; in the first steps it is their plain mean.
+    fn average(&mut self) {
+        let values = self.student.network.parameters().values();
+        if self.settings.mean_decay == 0.0 {
+            return;
+        }
+        if self.mean.is_empty() {
+            self.mean = values.to_vec();
+        }
+        let steps = self.cursor.step as f64;
+        let keep = self.settings.mean_decay.min(steps / (steps + 1.0)) as f32;
+        for (mean, value) in self.mean.iter_mut().zip(values) {
+            *mean += (1.0 - keep) * (value - *mean);
+        }
+    }
+
+    /// Whether as many epochs as are waited for have passed without a better score.
+    fn out_of_patience(&self) -> bool {
+        let waited = self.best.as_ref().map_or(0, |best| self.cursor.epoch - best.epoch);
+        self.settings.patience.is_some_and(|patience| waited >= patience)
     }
 
     fn end_epoch(&mut self) -> Result<EpochReport, StudentError> {
@@ -413,14 +477,25 @@ impl Trainer {
         let dev = match &self.dev {
             None => None,
             Some(dev) => {
+                let own = (!self.mean.is_empty()).then(|| self.student.network.parameters().values().to_vec());
+                if own.is_some() {
+                    self.student.network.set_parameters(&self.mean)?;
+                }
                 let predicted = self.student.predict_windows(&dev.windows)?;
+                if let Some(own) = own {
+                    self.student.network.set_parameters(&own)?;
+                }
                 Some(metrics::entities(&dev.gold, &predicted)?)
             }
         };
         let score = dev.as_ref().map(|scores| scores.micro.prf.f1);
         let best = score.is_some_and(|score| self.best.as_ref().is_none_or(|best| score > best.score));
         if let (true, Some(score)) = (best, score) {
-            let parameters = self.student.network.parameters().values().to_vec();
+            let parameters = if self.mean.is_empty() {
+                self.student.network.parameters().values().to_vec()
+            } else {
+                self.mean.clone()
+            };
             self.best = Some(Best { epoch: number, score, parameters });
             // The best ones are what is fallen back on from now on.
             self.good = Vec::new();
@@ -442,7 +517,7 @@ impl Iterator for Trainer {
     type Item = Result<StepReport, StudentError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.diverged {
+        if self.diverged || self.out_of_patience() {
             return None;
         }
         let epoch = match self.epoch.take() {
@@ -465,6 +540,7 @@ struct Labelled {
     rows: Vec<usize>,
     classes: Vec<u32>,
     weights: Vec<f32>,
+    shares: Vec<f32>,
 }
 
 impl Labelled {
@@ -477,6 +553,7 @@ impl Labelled {
                 packed.rows.extend(window.rows.iter().map(|row| start + row));
                 packed.classes.extend_from_slice(&example.classes[window.words.clone()]);
                 packed.weights.extend(example.weights[window.words.clone()].iter().map(|word| word * weight));
+                packed.shares.extend(example.shares.get(window.words.clone()).unwrap_or_default());
                 packed.batch.push(&window.ids);
             }
         }

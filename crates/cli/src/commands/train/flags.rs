@@ -86,6 +86,25 @@ struct TrainingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     weigh_by_confidence: bool,
+    /// Let the words of an entity have as much of its class as target as its labeller is sure of it, and `O` the rest
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    soft_targets: bool,
+    /// Spread this part of each target evenly over all classes [default: 0]
+    #[arg(long)]
+    label_smoothing: Option<f64>,
+    /// Generalised cross-entropy with this q, from 0 (cross-entropy) to 1 [default: 0]
+    #[arg(long)]
+    gce_q: Option<f64>,
+    /// Score and keep an exponential moving average of the weights with this decay per step [default: 0, no average]
+    #[arg(long)]
+    mean_decay: Option<f64>,
+    /// Mean teacher
+    #[arg(long)]
+    mean_teacher: Option<f64>,
+    /// Stop after this many epochs without a better score on dev [default: go on to the last epoch]
+    #[arg(long)]
+    patience: Option<usize>,
     /// Decides the order of the data, dropout and fresh weights [default: 1]
     #[arg(long)]
     seed: Option<u64>,

@@ -1,0 +1,137 @@
+"""Trains a student under every regimen, several seeds each, at equal optimiser steps, and compares them.
+
+    python regimens.py conll --apprentice PROGRAM --shared DIR -o DIR [--seeds 1 2 3] [--jobs 2]
+    python regimens.py weak  --apprentice PROGRAM --shared DIR -o DIR
+    python regimens.py means --apprentice PROGRAM --shared DIR -o DIR
+
+`conll`: 1,000 sentences of CoNLL-2003 labelled by the recorded teacher (chain of thought) and 1,000 others labelled by
+people, scored on the test set. `weak`: NoiseBench; 2,000 sentences with the labels of a weak LLM, 500 with clean ones,
+and 2,500 clean ones to score on, blocks of the file in this order (885 between them are dev). `means`: the same data, what
+is to help against wrong labels. Every run has the same number of optimiser steps and keeps its last weights: nothing
+is chosen on test. A run that is there already is not done again, so the script may be stopped and started. Runs take one
+thread each, `--jobs` of them at a time. Prints the Markdown of `apprentice score`; the first row is the control.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import pathlib
+import re
+import statistics
+import subprocess
+
+RECIPE = ["--epochs", "8", "--budget-steps", "96", "--learning-rate", "4e-4", "--warmup-share", "0.1"]
+REGIMENS = [
+    "original-only", "distilled-only", "sequential", "simple-mix", "blend:linear", "blend:cosine", "blend:sigmoid",
+    "blend:power", "blend:exponential", "blend:constant,c=0.5", "all", "sequential:reverse",
+]
+WEAK_BLOCKS = {"distilled": ("noise_llm", 0, 2000), "original": ("clean", 2000, 2500), "dev": ("clean", 2500, 3385),
+               "test": ("clean", 3385, 5885)}
+
+
+# What may help against wrong labels, on top of all data at once.
+MEANS = {
+    "all": [],
+    "all, label smoothing 0.1": ["--label-smoothing", "0.1"],
+    "all, GCE q=0.3": ["--gce-q", "0.3"],
+    "all, GCE q=0.7": ["--gce-q", "0.7"],
+    "all, mean of weights 0.95": ["--mean-decay", "0.95"],
+    "all, mean teacher": ["--mean-decay", "0.95", "--mean-teacher", "0.5"],
+    "all, early stopping": ["--patience", "2", "--dev", "{dev}"],
+    "all, voters' agreement as weight": ["--distilled", "{votes}", "--weigh-by-confidence"],
+    "all, voters' agreement as soft target": ["--distilled", "{votes}", "--soft-targets"],
+    "all, labelled anew": ["--distilled", "{anew}"],
+}
+
+
+def run(*command):
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+
+
+def conll(a):
+    data, distilled = a.shared / "data/conll2003", a.output / "distilled.jsonl"
+    if not distilled.exists():
+        run(a.apprentice, "-q", "annotate", "--provider", f"replay:{a.shared}/teacher/transcripts/conll.cot.jsonl",
+            "--strategy", "cot", "--input", data / "teacher-1000.conll", "-o", distilled)
+    return {"original": data / "original-1000.conll", "distilled": distilled, "dev": data / "valid.txt",
+            "test": data / "test.txt"}
+
+
+def weak(a):
+    files = {}
+    for name, (labels, start, end) in WEAK_BLOCKS.items():
+        text = (a.shared / f"data/noisebench/{labels}.traindev.txt").read_text(encoding="utf-8")
+        sentences = [part for part in re.split(r"\n\s*\n", text.strip()) if not part.startswith("-DOCSTART-")]
+        files[name] = a.output / f"weak.{name}.conll"
+        files[name].write_text("\n\n".join(sentences[start:end]) + "\n", encoding="utf-8")
+    return files
+
+
+def labelled_by_students(a, files):
+    """The distilled sentences as students see them: one that learned from the original data alone votes with the LLM; one
+    that learned from the original data last labels anew."""
+    for name, regimen in [("votes", "original-only"), ("anew", "sequential")]:
+        files[name] = a.output / f"weak.{name}.jsonl"
+        if files[name].exists():
+            continue
+        student = a.output / f"student.{name}"
+        labels = a.output / f"weak.student.{name}.conll" if name == "votes" else files[name]
+        run(a.apprentice, "-q", "train", "--encoder", a.encoder, "--original", files["original"], "--distilled",
+            files["distilled"], *RECIPE, "--regimen", regimen, "--seed", 1000, "-o", student, "--overwrite")
+        run(a.apprentice, "-q", "predict", "--model", student, files["distilled"], "--to",
+                "conll" if name == "votes" else "jsonl", "-o", labels, "--overwrite")
+        if name == "votes":
+            run(a.apprentice, "-q", "data", "vote", files["distilled"], labels, "--quorum", "0.5", "-o", files[name])
+    return files
+
+
+def train(a, files, name, flags, seed):
+    folder = a.output / a.set / re.sub(r"[^\w.=-]+", "_", name) / str(seed)
+    flags = [flag.format_map(files) for flag in flags]
+    if "--distilled" not in flags:
+        flags += ["--distilled", files["distilled"]]
+    if not (folder / "result.json").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        go_on = ["--resume"] if folder.with_name(folder.name + ".unfinished").exists() else []
+        run(a.apprentice, "-q", "train", "--encoder", a.encoder, "--original", files["original"],
+            "--test", files["test"], *RECIPE, *flags, "--seed", seed, "--threads", 1, "-o", folder,
+            *go_on)
+        # The table needs the predictions alone, and a hundred models would be gigabytes.
+        (folder / "model/model.safetensors").unlink()
+        result = json.load(open(folder / "result.json"))
+        print(f"{name} {seed}: {result['test']['micro']['f1']:.4f}", flush=True)
+    return folder
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("set", choices=["conll", "weak", "means"])
+    p.add_argument("--apprentice", required=True)
+    p.add_argument("--shared", type=pathlib.Path, required=True)
+    p.add_argument("--encoder", help="a model directory; that of all-MiniLM-L6-v2 in --shared if not given")
+    p.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    p.add_argument("--jobs", type=int, default=2)
+    p.add_argument("-o", "--output", type=pathlib.Path, required=True)
+    a = p.parse_args()
+    a.encoder = a.encoder or a.shared / "models/all-minilm-l6-v2"
+    a.output.mkdir(parents=True, exist_ok=True)
+    files = conll(a) if a.set == "conll" else weak(a)
+    rows = {name: ["--regimen", name] for name in REGIMENS}
+    if a.set == "means":
+        files, rows = labelled_by_students(a, files), {name: ["--regimen", "all", *flags] for name, flags in MEANS.items()}
+    with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
+        # Seed by seed, so that a table over fewer seeds is there early.
+        runs = {(name, seed): pool.submit(train, a, files, name, flags, seed)
+                for seed in a.seeds for name, flags in rows.items()}
+        folders = {key: future.result() for key, future in runs.items()}
+    print("| | optimiser steps | sub-words |\n|---|---|---|")
+    for name in rows:
+        results = [json.load(open(folders[name, seed] / "result.json")) for seed in a.seeds]
+        tokens = statistics.mean(r["train_seconds"] * r["tokens_per_second"] for r in results)
+        print(f"| {name} | {results[0]['steps']} | {tokens:.0f} |")
+    predicted = [f"{name}={folders[name, seed]}/predictions.test.conll" for name in rows for seed in a.seeds]
+    subprocess.run([a.apprentice, "score", "--markdown", "--gold", files["test"], "--predicted", *predicted], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -48,7 +48,6 @@ pub use config::{Activation, EncoderConfig};
 pub use error::EncoderError;
 pub use family::Family;
 pub use files::read_bounded;
-pub use kernels::cross_entropy::Loss;
 pub use memory::TrainingMemory;
 pub use network::{Device, Network, NetworkOptions, Precision, Targets};
 pub use optimizer::AdamW;

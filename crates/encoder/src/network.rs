@@ -8,7 +8,7 @@ use crate::{
     AdamW, EncoderConfig, EncoderError, Layout, PackedBatch, Parameters,
     encoder::{Encoder, Mode, sites},
     head::Head,
-    kernels::cross_entropy::{Loss, softmax_loss},
+    kernels::cross_entropy::softmax_cross_entropy,
     optimizer::Moments,
 };
 
@@ -57,12 +57,10 @@ pub struct Targets<'a> {
     pub rows: &'a [usize],
     /// The class of each of `rows`.
     pub classes: &'a [u32],
-    /// A distribution over the classes for each of `rows`, `[R, C]`, in place of the class.
+    /// A distribution over the classes for each of `rows`, `[R, C]`, to be learned in place of its class.
     pub soft: Option<&'a [f32]>,
     /// The weight of each of `rows` in the loss; 1 each if absent.
     pub weights: Option<&'a [f32]>,
-    /// What the difference between the probabilities and the target costs.
-    pub loss: Loss,
     /// The loss of a row is multiplied with this before gradients are taken: 1 over the summed weights of the labelled
     /// rows of an optimiser step makes the step's loss a (weighted) mean, however many batches it is made of.
     pub scale: f32,
@@ -73,10 +71,10 @@ pub struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
-    /// Rows and their classes, with cross-entropy, not weighted or scaled, and seed and pass 0.
+    /// Rows and their classes, not weighted or scaled, with seed and pass 0.
     #[must_use]
     pub fn new(rows: &'a [usize], classes: &'a [u32]) -> Self {
-        Self { rows, classes, soft: None, weights: None, loss: Loss::default(), scale: 1.0, seed: 0, pass: 0 }
+        Self { rows, classes, soft: None, weights: None, scale: 1.0, seed: 0, pass: 0 }
     }
 }
 
@@ -202,7 +200,7 @@ impl Network {
     /// # Errors
     /// If the model cannot take the batch, or a row or class does not exist.
     pub fn accumulate(&mut self, batch: &PackedBatch, targets: &Targets<'_>) -> Result<f64, EncoderError> {
-        let Targets { rows, classes, soft, weights, loss, scale, seed, pass } = *targets;
+        let Targets { rows, classes, soft, weights, scale, seed, pass } = *targets;
         batch.check(&self.config)?;
         check_index("row", rows.iter().copied(), batch.tokens())?;
         check_index("class", classes.iter().map(|&c| c as usize), self.classes())?;
@@ -228,7 +226,7 @@ impl Network {
         Ok(pool.install(|| {
             let hidden = encoder.forward(values, layout, batch, mode);
             let logits = head.forward(values, layout, hidden, rows, dropout);
-            let loss = softmax_loss(logits, (classes, soft), weights, loss, scale);
+            let loss = softmax_cross_entropy(logits, (classes, soft), weights, scale);
             let (_, d_hidden) = encoder.output_and_gradient();
             head.backward(values, layout, rows, dropout, (d_values, d_hidden));
             encoder.backward(values, layout, batch, mode, d_values);

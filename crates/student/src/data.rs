@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use apprentice_core::{Batch, Plan, Pool, Pools, Sentence};
 
-use crate::{Student, StudentError, TrainSettings, tokenize::Window};
+use crate::{ConfidenceUse, Student, StudentError, TrainSettings, tokenize::Window};
 
 /// Labelled sentences under a name.
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +67,12 @@ impl<'a> TrainingData<'a> {
         std::iter::once(&self.original).chain(self.distilled)
     }
 
-    /// Checks names and weights, those of the settings too.
+    /// Checks names and weights, those of the settings too, and that there is what settings need.
     pub(crate) fn check(&self, settings: &TrainSettings) -> Result<(), StudentError> {
+        if let (Some(patience), None) = (settings.patience, self.dev) {
+            let expected = "none, because there is no dev set to lose patience with";
+            return Err(StudentError::Setting { setting: "patience", found: patience.to_string(), expected });
+        }
         let mut names = BTreeSet::new();
         for pool in self.pools() {
             pool.check()?;
@@ -93,7 +97,7 @@ pub(crate) struct Example {
     pub(crate) classes: Vec<u32>,
     /// What the loss of each word is multiplied by, beside the pool's own weight.
     pub(crate) weights: Vec<f32>,
-    /// How much of each word's target its class has, where that is not all of it.
+    /// What each word's class has of its target, `O` having the rest; empty if all have all of it.
     pub(crate) shares: Vec<f32>,
 }
 
@@ -124,14 +128,17 @@ pub(crate) fn examples(
                 known: student.labels.types().into_iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", "),
             })?;
             let mut weights = vec![weight; classes.len()];
-            let mut shares = vec![1.0; if settings.soft_targets { classes.len() } else { 0 }];
+            let mut shares = Vec::new();
             for (index, entity) in sentence.entities().iter().enumerate() {
                 let Some(confidence) = sentence.confidence(index) else { continue };
-                if settings.weigh_by_confidence {
-                    weights[entity.span.range()].iter_mut().for_each(|word| *word *= confidence.get() as f32);
-                }
-                if settings.soft_targets {
-                    shares[entity.span.range()].fill(confidence.get() as f32);
+                let (confidence, words) = (confidence.get() as f32, entity.span.range());
+                match settings.confidence {
+                    ConfidenceUse::Ignore => {}
+                    ConfidenceUse::Weight => weights[words].iter_mut().for_each(|weight| *weight *= confidence),
+                    ConfidenceUse::Target => {
+                        shares.resize(classes.len(), 1.0);
+                        shares[words].fill(confidence);
+                    }
                 }
             }
             Ok(Example { windows, classes, weights, shares })

@@ -22,6 +22,6 @@ pub use card::ModelCard;
 pub use checkpoint::{Checkpoints, RefusedCheckpoint, Restored};
 pub use data::{TrainingData, TrainingPool};
 pub use error::StudentError;
-pub use settings::{PoolSettings, TrainSettings};
+pub use settings::{ConfidenceUse, PoolSettings, TrainSettings};
 pub use student::{Architecture, Student};
 pub use trainer::{Drawn, EpochReport, MemoryEstimate, PlannedEpoch, RunPlan, StepReport, Trained, Trainer};

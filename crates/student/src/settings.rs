@@ -1,9 +1,9 @@
 //! All settings of a training run.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 use apprentice_core::{Budget, Course, Regimen, Schedule, Warmup};
-use apprentice_encoder::{AdamW, Loss};
+use apprentice_encoder::AdamW;
 use serde::{Deserialize, Serialize};
 
 use crate::StudentError;
@@ -39,27 +39,13 @@ pub struct TrainSettings {
     pub weight_decay: f64,
     /// Gradients are scaled down to this global norm; 0 for no clipping.
     pub max_gradient_norm: f64,
-    /// Whether the loss of an entity's words is multiplied by the confidence that its labeller has in it, where the data
-    /// say so: entities on which a teacher's answers do not agree count less.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub weigh_by_confidence: bool,
-    /// Where the data give a confidence `c` for an entity, its words have `c` of its class and `1 - c` of `O` as target, in
-    /// place of the class alone.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub soft_targets: bool,
-    /// This part of each target is spread evenly over all classes; see [`Loss::smoothing`].
-    #[serde(skip_serializing_if = "is_zero")]
+    /// What the confidence decides that a labeller has in an entity.
+    #[serde(skip_serializing_if = "is_default")]
+    pub confidence: ConfidenceUse,
+    /// This part of each target is spread evenly over all classes (label smoothing: Szegedy et al. 2016,
+    /// arXiv 1512.00567).
+    #[serde(skip_serializing_if = "is_default")]
     pub label_smoothing: f64,
-    /// The `q` of generalised cross-entropy in place of cross-entropy, which is 0; see [`Loss::q`].
-    #[serde(skip_serializing_if = "is_zero")]
-    pub gce_q: f64,
-    /// Decay per step of the exponential moving average of the weights, which is scored and kept in place of the weights;
-    /// 0 for none.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub mean_decay: f64,
-    /// The part of each target, once half of the run is over, that is what the averaged weights say (mean teacher).
-    #[serde(skip_serializing_if = "is_zero")]
-    pub mean_teacher: f64,
     /// Stop after this many epochs without a better score on dev.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
@@ -84,6 +70,33 @@ pub struct TrainSettings {
     /// Shares and weights of the pools, by name; those that are not here have the defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub pools: BTreeMap<String, PoolSettings>,
+}
+
+/// What the confidence of a labeller in an entity decides in training, where the data give one: for entities on which a
+/// teacher's answers do not agree it is low.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfidenceUse {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// The loss of the entity's words is multiplied by it.
+    Weight,
+    /// It is what the class of each of the entity's words has of the word's target; `O` has the rest.
+    Target,
+}
+
+impl FromStr for ConfidenceUse {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "ignore" => Ok(Self::Ignore),
+            "weight" => Ok(Self::Weight),
+            "target" => Ok(Self::Target),
+            _ => Err("expected ignore, weight or target".to_owned()),
+        }
+    }
 }
 
 /// How one pool of data is used.
@@ -112,12 +125,8 @@ impl Default for TrainSettings {
             head_rate: 1.0,
             weight_decay: 0.0,
             max_gradient_norm: 1.0,
-            weigh_by_confidence: false,
-            soft_targets: false,
+            confidence: ConfidenceUse::Ignore,
             label_smoothing: 0.0,
-            gce_q: 0.0,
-            mean_decay: 0.0,
-            mean_teacher: 0.0,
             patience: None,
             seed: 1,
             max_length: None,
@@ -149,6 +158,9 @@ impl TrainSettings {
         if self.batch_tokens.is_none() && self.accumulation > self.batch_size {
             return setting("accumulation", &self.accumulation, "at most batch_size");
         }
+        if self.patience == Some(0) {
+            return setting("patience", &0, "at least 1");
+        }
         if !(self.learning_rate > 0.0 && (self.learning_rate as f32).is_finite()) {
             return setting("learning_rate", &self.learning_rate, "a positive number, such as 1e-4");
         }
@@ -162,13 +174,7 @@ impl TrainSettings {
                 return setting(name, &value, "0 or a positive number");
             }
         }
-        for (name, share) in [
-            ("warmup_share", self.warmup_share),
-            ("label_smoothing", self.label_smoothing),
-            ("gce_q", self.gce_q),
-            ("mean_decay", self.mean_decay),
-            ("mean_teacher", self.mean_teacher),
-        ] {
+        for (name, share) in [("warmup_share", self.warmup_share), ("label_smoothing", self.label_smoothing)] {
             if !(0.0..=1.0).contains(&share) {
                 return setting(name, &share, "a number from 0 to 1");
             }
@@ -190,10 +196,6 @@ impl TrainSettings {
         self.budget_steps.map(Budget::Steps).or(self.budget_tokens.map(Budget::Tokens))
     }
 
-    pub(crate) fn loss(&self) -> Loss {
-        Loss { smoothing: self.label_smoothing as f32, q: self.gce_q as f32 }
-    }
-
     pub(crate) fn adam(&self) -> AdamW {
         AdamW {
             weight_decay: self.weight_decay as f32,
@@ -205,7 +207,6 @@ impl TrainSettings {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
-fn is_zero(value: &f64) -> bool {
-    *value == 0.0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -19,6 +19,7 @@ use crate::{
     Student, StudentError, TrainSettings, TrainingData,
     checkpoint::Hash,
     data::{self, Example, examples},
+    labels::Labels,
     tokenize::Window,
 };
 
@@ -122,7 +123,6 @@ mod numbers {
     pub const MOMENTS: [&str; 2] = ["first_moments", "second_moments"];
     pub const BEST: &str = "best";
     pub const GOOD: &str = "good";
-    pub const MEAN: &str = "mean";
 }
 
 /// Trains a student, one optimiser step per item.
@@ -143,8 +143,6 @@ pub struct Trainer {
     best: Option<Best>,
     /// Weights of the start of the last epoch whose first loss was finite.
     good: Vec<f32>,
-    /// The exponential moving average of the weights, if one is kept; empty before the first step.
-    mean: Vec<f32>,
     diverged: bool,
     /// Once it is asked for.
     fingerprint: OnceLock<String>,
@@ -201,7 +199,6 @@ impl Trainer {
             reports: Vec::new(),
             best: None,
             good: Vec::new(),
-            mean: Vec::new(),
             diverged: false,
             fingerprint: OnceLock::new(),
             student,
@@ -278,7 +275,6 @@ impl Trainer {
         values.extend(moments.iter().flat_map(|(moments, _)| numbers::MOMENTS.into_iter().zip(*moments)));
         values.extend(self.best.iter().map(|best| (numbers::BEST, &best.parameters[..])));
         values.extend((!self.good.is_empty()).then_some((numbers::GOOD, &self.good[..])));
-        values.extend((!self.mean.is_empty()).then_some((numbers::MEAN, &self.mean[..])));
         let state = State {
             cursor: self.cursor,
             updates: moments.map(|(_, updates)| updates),
@@ -307,8 +303,6 @@ impl Trainer {
             None => None,
         };
         let good = take(numbers::GOOD).unwrap_or_default();
-        let mean =
-            if self.settings.mean_decay > 0.0 && state.cursor.step > 0 { take(numbers::MEAN)? } else { Vec::new() };
         let mut draws = self.plan.draws().map_err(|error| error.to_string())?;
         if let Some(before) = state.cursor.epoch.checked_sub(1) {
             draws.nth(before);
@@ -323,7 +317,7 @@ impl Trainer {
             network.set_moments(moments, updates).map_err(|error| error.to_string())?;
         }
         (self.draws, self.epoch, self.cursor) = (draws, epoch, state.cursor);
-        (self.reports, self.best, self.good, self.mean) = (state.reports, best, good, mean);
+        (self.reports, self.best, self.good) = (state.reports, best, good);
         Ok(())
     }
 
@@ -338,8 +332,6 @@ impl Trainer {
             self.student.network.set_parameters(&best.parameters)?;
         } else if self.diverged && !self.good.is_empty() {
             self.student.network.set_parameters(&self.good)?;
-        } else if !self.mean.is_empty() {
-            self.student.network.set_parameters(&self.mean)?;
         }
         Ok(Trained { student: self.student, epochs: self.reports, best_epoch, steps: self.cursor.step })
     }
@@ -361,7 +353,6 @@ impl Trainer {
         if !gradient_norm.is_finite() {
             return Err(diverged("the gradient norm", gradient_norm));
         }
-        self.average();
         self.cursor.step = step;
         self.cursor.batch += 1;
         self.cursor.loss += loss;
@@ -401,14 +392,13 @@ impl Trainer {
         // no gradient either.
         let weight = if weight > 0.0 { weight } else { 1.0 };
         let (mut loss, mut tokens) = (0.0, 0);
-        let parts: Vec<Labelled> = parts(&drawn, self.settings.accumulation).map(Labelled::pack).collect();
-        for packed in parts {
+        for part in parts(&drawn, self.settings.accumulation) {
+            let packed = Labelled::pack(part);
             tokens += packed.batch.tokens();
-            let soft = self.soft_targets(&packed)?;
+            let soft = packed.soft_targets(&self.student.labels, self.settings.label_smoothing as f32);
             let targets = Targets {
                 soft: soft.as_deref(),
                 weights: Some(&packed.weights),
-                loss: self.settings.loss(),
                 scale: (1.0 / weight) as f32,
                 seed: self.settings.seed,
                 pass: self.cursor.passes,
@@ -418,52 +408,6 @@ impl Trainer {
             self.cursor.passes += 1;
         }
         Ok((loss / weight, tokens))
-    }
-
-    /// The targets as distributions, where they are not the classes alone.
-    fn soft_targets(&mut self, packed: &Labelled) -> Result<Option<Vec<f32>>, StudentError> {
-        let classes = self.student.labels.len();
-        let ramp = (2.0 * self.cursor.step as f64 / self.total_steps() as f64).min(1.0);
-        let teacher = (self.settings.mean_teacher * ramp) as f32;
-        if packed.shares.is_empty() && (teacher == 0.0 || self.mean.is_empty()) {
-            return Ok(None);
-        }
-        let mut soft = vec![0.0; packed.rows.len() * classes];
-        for (index, (row, &class)) in soft.chunks_exact_mut(classes).zip(&packed.classes).enumerate() {
-            let share = packed.shares.get(index).copied().unwrap_or(1.0);
-            row[0] = 1.0 - share;
-            row[class as usize] += share;
-        }
-        if teacher > 0.0 && !self.mean.is_empty() {
-            let own = self.student.network.parameters().values().to_vec();
-            self.student.network.set_parameters(&self.mean)?;
-            let logits = self.student.network.logits(&packed.batch, &packed.rows)?;
-            for (row, logits) in soft.chunks_exact_mut(classes).zip(logits.chunks_exact(classes)) {
-                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let sum: f32 = logits.iter().map(|v| (v - largest).exp()).sum();
-                for (to, v) in row.iter_mut().zip(logits) {
-                    *to = (1.0 - teacher) * *to + teacher * (v - largest).exp() / sum;
-                }
-            }
-            self.student.network.set_parameters(&own)?;
-        }
-        Ok(Some(soft))
-    }
-
-    /// Moves the mean of the weights by a step; in the first steps it is their plain mean.
-    fn average(&mut self) {
-        let values = self.student.network.parameters().values();
-        if self.settings.mean_decay == 0.0 {
-            return;
-        }
-        if self.mean.is_empty() {
-            self.mean = values.to_vec();
-        }
-        let steps = self.cursor.step as f64;
-        let keep = self.settings.mean_decay.min(steps / (steps + 1.0)) as f32;
-        for (mean, value) in self.mean.iter_mut().zip(values) {
-            *mean += (1.0 - keep) * (value - *mean);
-        }
     }
 
     /// Whether as many epochs as are waited for have passed without a better score.
@@ -477,25 +421,14 @@ impl Trainer {
         let dev = match &self.dev {
             None => None,
             Some(dev) => {
-                let own = (!self.mean.is_empty()).then(|| self.student.network.parameters().values().to_vec());
-                if own.is_some() {
-                    self.student.network.set_parameters(&self.mean)?;
-                }
                 let predicted = self.student.predict_windows(&dev.windows)?;
-                if let Some(own) = own {
-                    self.student.network.set_parameters(&own)?;
-                }
                 Some(metrics::entities(&dev.gold, &predicted)?)
             }
         };
         let score = dev.as_ref().map(|scores| scores.micro.prf.f1);
         let best = score.is_some_and(|score| self.best.as_ref().is_none_or(|best| score > best.score));
         if let (true, Some(score)) = (best, score) {
-            let parameters = if self.mean.is_empty() {
-                self.student.network.parameters().values().to_vec()
-            } else {
-                self.mean.clone()
-            };
+            let parameters = self.student.network.parameters().values().to_vec();
             self.best = Some(Best { epoch: number, score, parameters });
             // The best ones are what is fallen back on from now on.
             self.good = Vec::new();
@@ -540,6 +473,7 @@ struct Labelled {
     rows: Vec<usize>,
     classes: Vec<u32>,
     weights: Vec<f32>,
+    /// Of each row if any example has them, else empty.
     shares: Vec<f32>,
 }
 
@@ -547,17 +481,35 @@ impl Labelled {
     /// Lays the windows of weighted examples end to end.
     fn pack(examples: &[(&Example, f32)]) -> Self {
         let mut packed = Self::default();
+        let has_shares = examples.iter().any(|(example, _)| !example.shares.is_empty());
         for (example, weight) in examples {
             for window in &example.windows {
                 let start = packed.batch.tokens();
                 packed.rows.extend(window.rows.iter().map(|row| start + row));
                 packed.classes.extend_from_slice(&example.classes[window.words.clone()]);
                 packed.weights.extend(example.weights[window.words.clone()].iter().map(|word| word * weight));
-                packed.shares.extend(example.shares.get(window.words.clone()).unwrap_or_default());
+                if has_shares {
+                    packed.shares.extend(window.words.clone().map(|word| example.shares.get(word).unwrap_or(&1.0)));
+                }
                 packed.batch.push(&window.ids);
             }
         }
         packed
+    }
+
+    /// The targets as distributions over the classes, `[R, C]`, where they are more than the classes alone.
+    fn soft_targets(&self, labels: &Labels, smoothing: f32) -> Option<Vec<f32>> {
+        if self.shares.is_empty() && smoothing == 0.0 {
+            return None;
+        }
+        let (classes, outside) = (labels.len(), labels.outside());
+        let mut soft = vec![smoothing / classes as f32; self.rows.len() * classes];
+        for (index, (row, &class)) in soft.chunks_exact_mut(classes).zip(&self.classes).enumerate() {
+            let share = self.shares.get(index).copied().unwrap_or(1.0);
+            row[outside] += (1.0 - smoothing) * (1.0 - share);
+            row[class as usize] += (1.0 - smoothing) * share;
+        }
+        Some(soft)
     }
 }
 

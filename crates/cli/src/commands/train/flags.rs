@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use apprentice_core::{Course, Regimen, Schedule};
+use apprentice_student::ConfidenceUse;
 use clap::Args as ClapArgs;
 use serde::{Serialize, Serializer};
 
@@ -82,28 +83,15 @@ struct TrainingFlags {
     /// Clip gradients to this global norm; 0 for no clipping [default: 1]
     #[arg(long)]
     max_gradient_norm: Option<f64>,
-    /// Let an entity count as much as its labeller is sure of it: the `score` that `annotate` gives to votes in .jsonl
-    #[arg(long)]
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    weigh_by_confidence: bool,
-    /// Let the words of an entity have as much of its class as target as its labeller is sure of it, and `O` the rest
-    #[arg(long)]
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    soft_targets: bool,
+    /// What the `score` of an entity decides, which `annotate` gives to votes: ignore, weight (of its words in the loss)
+    /// or target (its class's part of its words' target, `O` has the rest) [default: ignore]
+    #[arg(long, value_name = "USE")]
+    confidence: Option<ConfidenceUse>,
     /// Spread this part of each target evenly over all classes [default: 0]
-    #[arg(long)]
+    #[arg(long, value_name = "SHARE")]
     label_smoothing: Option<f64>,
-    /// Generalised cross-entropy with this q, from 0 (cross-entropy) to 1 [default: 0]
-    #[arg(long)]
-    gce_q: Option<f64>,
-    /// Score and keep an exponential moving average of the weights with this decay per step [default: 0, no average]
-    #[arg(long)]
-    mean_decay: Option<f64>,
-    /// Mean teacher
-    #[arg(long)]
-    mean_teacher: Option<f64>,
     /// Stop after this many epochs without a better score on dev [default: go on to the last epoch]
-    #[arg(long)]
+    #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,
     /// Decides the order of the data, dropout and fresh weights [default: 1]
     #[arg(long)]

@@ -332,5 +332,8 @@ fn entities_count_as_much_as_their_labeller_is_sure_of_them() {
     let settings = TrainSettings { epochs: 6, weigh_by_confidence: true, ..settings() };
     let none = sure(0.0);
     let (_, mut student) = finish(Trainer::new(student(1, 1), TrainingData::original(&none), &settings).unwrap());
-    assert!(student.student.predict(&toy(9, 300), None).unwrap().iter().all(Vec::is_empty) && outside.0 > 0.0);
+    assert!(
+        student.student.predict(&toy(9, 300), None).unwrap().iter().all(|prediction| prediction.entities.is_empty())
+            && outside.0 > 0.0
+    );
 }

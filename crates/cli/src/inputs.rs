@@ -112,7 +112,9 @@ pub fn each_record(
             _ => format!(", {}", reader.evidence().verdict()),
         };
         note(&format!("{path}: {}{scheme}", reader.format()));
-        skipped(&source.path, reader.skipped()).iter().for_each(|line| note(line));
+        if let Some(line) = skipped(&source.path, reader.skipped()) {
+            note(&line);
+        }
         conflicts.extend(reader.conflicts());
     }
     if let Some(renamed) = names.map(|names| names.renamed()).filter(|&renamed| renamed > 0) {
@@ -135,7 +137,9 @@ pub fn each_unlabelled(
         some = true;
         take(Sentence::try_from(record)?)
     })?;
-    in_conflict(&conflicts).iter().for_each(|line| note(line));
+    for line in in_conflict(&conflicts) {
+        note(&line);
+    }
     match sources.first() {
         Some(Source { path, .. }) if !some => Err(CorpusError::Empty { path: path.clone() }.into()),
         _ => Ok(()),
@@ -269,12 +273,14 @@ pub fn in_conflict(conflicts: &Conflicts) -> Vec<String> {
 
 /// Says what of a file could not be taken as it is.
 fn told(corpus: Corpus, progress: Progress) -> Corpus {
-    skipped(&corpus.path, corpus.skipped).iter().for_each(|line| progress.note(line));
-    let conflicts = in_conflict(&corpus.conflicts);
-    if let Some((first, others)) = conflicts.split_first() {
-        progress.note(format_args!("{}: {first}", corpus.path.display()));
-        others.iter().for_each(|line| progress.note(line));
+    if let Some(line) = skipped(&corpus.path, corpus.skipped) {
+        progress.note(line);
     }
+    let mut conflicts = in_conflict(&corpus.conflicts).into_iter();
+    if let Some(first) = conflicts.next() {
+        progress.note(format_args!("{}: {first}", corpus.path.display()));
+    }
+    conflicts.for_each(|line| progress.note(line));
     corpus
 }
 

@@ -113,7 +113,7 @@ pub fn marked(sentence: &Sentence) -> String {
 /// the word what the text has there (the pipeline joins the decoded sub-words, which may have lost case and spacing).
 pub fn pipeline(sentence: &Sentence) -> Result<String> {
     #[derive(Serialize)]
-    struct Group<'a> {
+    struct Found<'a> {
         entity_group: &'a str,
         score: Option<Confidence>,
         word: &'a str,
@@ -126,7 +126,7 @@ pub fn pipeline(sentence: &Sentence) -> Result<String> {
         let word = sentence.surface(entity.span);
         let start = characters + sentence.text()[byte..span.start()].chars().count();
         (byte, characters) = (span.end(), start + word.chars().count());
-        Group { entity_group: &entity.label, score: sentence.confidence(index), word, start, end: characters }
+        Found { entity_group: &entity.label, score: sentence.confidence(index), word, start, end: characters }
     });
     Ok(serde_json::to_string(&groups.collect::<Vec<_>>())?)
 }

@@ -153,8 +153,11 @@ mod tests {
         [Labels::iob2(["A", "B"]), Labels::from_tags(only_inside), Labels::from_tags(twice)]
     }
 
-    /// Logits of four words with the sums of all well-formed sequences of classes, by brute force.
-    fn cases(labels: &Labels) -> Vec<(Vec<f32>, Vec<(Vec<usize>, f32)>)> {
+    /// Sequences of classes with their sums of logits.
+    type Sums = Vec<(Vec<usize>, f32)>;
+
+    /// Logits of four words with all well-formed sequences, by brute force.
+    fn cases(labels: &Labels) -> Vec<(Vec<f32>, Sums)> {
         let n = labels.len();
         let mut state = 1_u32;
         let mut random = || {

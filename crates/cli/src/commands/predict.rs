@@ -37,9 +37,9 @@ pub struct Args {
     #[command(flatten)]
     read: ReadFlags,
     /// What to write: a format, `marked` for text with `[entities|TYPE]`, or `pipeline` for the entities alone, an array a
-    /// line, as transformers' pipeline gives them
-    #[arg(long, default_value = "conll", value_parser = PossibleValuesParser::new([&Format::NAMES[..], &[MARKED, PIPELINE]].concat()))]
-    to: String,
+    /// line, as transformers' pipeline gives them; as the output's name ends if not given, or else conll
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new([&Format::NAMES[..], &[MARKED, PIPELINE]].concat()))]
+    to: Option<String>,
     /// Write JSON lines; the same as `--to entities`.
     #[arg(long)]
     json: bool,
@@ -57,6 +57,19 @@ pub struct Args {
     threads: Option<usize>,
 }
 
+impl Args {
+    /// What to write. No file of a name is meant to lose the entities.
+    fn target(&self) -> &str {
+        let named = Format::of_name(&self.output.to_string_lossy());
+        let named = named.filter(|format| format.is_writable() && format.expresses().labels);
+        match &self.to {
+            _ if self.json => Format::Entities.name(),
+            Some(to) => to,
+            None => named.unwrap_or(Format::Conll).name(),
+        }
+    }
+}
+
 /// What decided an output, as written beside it.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,7 +85,7 @@ struct Settings<'a> {
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     outputs::check(&args.output, args.overwrite)?;
-    let to = if args.json { Format::Entities.name() } else { &args.to };
+    let to = args.target();
     let (sources, read) = (inputs::sources(&args.inputs)?, args.read.options(false));
     let model = model_directory(&args.model);
     let student = Student::load(&model, &NetworkOptions::with_threads(args.threads))?;

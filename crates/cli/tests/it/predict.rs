@@ -66,7 +66,8 @@ fn files_folders_patterns_and_standard_input_come_out_in_order() {
     write(&directory, "p1.txt", "Ann Keller lost\n");
     write(&directory, "p2.txt", "in Rome\n");
     let inputs = ["many.txt", "folder", "p?.txt", "-"];
-    let all = [&inputs[..], &["--to", "jsonl", "-o", "out.jsonl"]].concat();
+    // The name says the format.
+    let all = [&inputs[..], &["-o", "out.jsonl"]].concat();
     piped(at, &predict(&all), "Rome won\n");
     let out = std::fs::read_to_string(at.join("out.jsonl")).unwrap();
     let found = lines(&out);
@@ -127,7 +128,10 @@ fn entities_have_scores_and_the_shape_of_the_pipeline() {
 
     // What is written with scores is scored with its calibration.
     write(&directory, "gold.conll", SMALL);
-    succeeds(at, &predict(&["gold.conll", "--to", "jsonl", "-o", "p.jsonl"]));
+    succeeds(at, &predict(&["gold.conll", "-o", "p.jsonl"]));
+    // A line of text could not say what was found.
+    succeeds(at, &predict(&["gold.conll", "-o", "p.txt"]));
+    assert!(std::fs::read_to_string(at.join("p.txt")).unwrap().contains("\nAnn B-PER\n"));
     let score = ["score", "--gold", "gold.conll", "--predicted", "p.jsonl", "--details", "--json"];
     let scores: Value = serde_json::from_str(&succeeds(at, &score)).unwrap();
     let calibration = scores.to_string();

@@ -74,7 +74,9 @@ fn confidences_tell_right_entities_from_wrong_ones() {
         .map(|(i, sentence)| {
             let mut entities = sentence.entities().to_vec();
             let dora = entities.iter_mut().find(|entity| i % 2 == 0 && sentence.surface(entity.span) == "DORA");
-            dora.into_iter().for_each(|entity| entity.label = "LOC".into());
+            if let Some(dora) = dora {
+                dora.label = "LOC".into();
+            }
             sentence.with_entities(entities, Provenance::Original).unwrap()
         })
         .collect();

@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use apprentice_core::{
     Certainty, Corpus, CorpusError, Provenance, Sentence,
-    corpus::{Column, Fitter, Format, OnConflict, ReadOptions, Reader, Reading, Source, Unit},
+    corpus::{Column, Conflicts, Fitter, Format, OnConflict, ReadOptions, Reader, Reading, Record, Source, Unit},
+    data::UniqueNames,
 };
 use apprentice_student::TrainingPool;
 use apprentice_teacher::votes::Quorum;
@@ -74,10 +75,75 @@ impl ReadFlags {
     }
 }
 
-/// The sources that paths mean: files, folders, patterns, `-`.
+/// The sources that paths mean: files, folders, patterns, `-`. A file that is not there is noticed here, not when its turn
+/// comes.
 pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
     let sources: Result<Vec<Vec<Source>>, _> = paths.iter().map(|path| Source::expand(path)).collect();
-    Ok(sources?.concat())
+    let sources = sources?.concat();
+    for Source { path, .. } in sources.iter().filter(|source| source.is_repeatable()) {
+        std::fs::metadata(path).map_err(|source| CorpusError::Io { path: path.clone(), source })?;
+    }
+    Ok(sources)
+}
+
+/// Hands every record of the sources on, under names that differ if there are several sources, and says what was left
+/// out; what no record could hold.
+pub fn each_record(
+    sources: &[Source],
+    options: &ReadOptions,
+    note: &dyn Fn(&str),
+    mut take: impl FnMut(Record) -> Result<()>,
+) -> Result<Conflicts> {
+    let mut conflicts = Conflicts::default();
+    // A single file may be too large to remember its ids.
+    let mut names = (sources.len() > 1).then(UniqueNames::default);
+    for source in sources {
+        let mut reader = Reader::open(source, options)?;
+        for record in reader.by_ref() {
+            let record = record?;
+            take(match &mut names {
+                Some(names) => names.take(record),
+                None => record,
+            })?;
+        }
+        let path = source.path.display();
+        let scheme = match reader.evidence().tags() {
+            0 => String::new(),
+            _ => format!(", {}", reader.evidence().verdict()),
+        };
+        note(&format!("{path}: {}{scheme}", reader.format()));
+        if let Some(line) = skipped(&source.path, reader.skipped()) {
+            note(&line);
+        }
+        conflicts.extend(reader.conflicts());
+    }
+    if let Some(renamed) = names.map(|names| names.renamed()).filter(|&renamed| renamed > 0) {
+        note(&format!("{renamed} sentences renamed, because their ids were taken"));
+    }
+    Ok(conflicts)
+}
+
+/// The same as sentences without their labels, at least one in all sources together.
+pub fn each_unlabelled(
+    sources: &[Source],
+    options: &ReadOptions,
+    note: &dyn Fn(&str),
+    mut take: impl FnMut(Sentence) -> Result<()>,
+) -> Result<()> {
+    let mut fitter = Fitter::sentences(options.on_conflict);
+    let mut some = false;
+    let conflicts = each_record(sources, options, note, |record| {
+        let Some(record) = fitter.fit(record) else { return Ok(()) };
+        some = true;
+        take(Sentence::try_from(record)?)
+    })?;
+    for line in in_conflict(&conflicts) {
+        note(&line);
+    }
+    match sources.first() {
+        Some(Source { path, .. }) if !some => Err(CorpusError::Empty { path: path.clone() }.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Reads labelled files, one after the other; each must have labels, and tags that follow one scheme.
@@ -191,23 +257,30 @@ impl Sentences {
     }
 }
 
-/// Says how many records were left out because their annotators did not accept them.
-pub fn tell_skipped(path: &Path, skipped: usize, progress: Progress) {
-    if skipped > 0 {
-        progress.note(format_args!("{}: {skipped} left out, not accepted by their annotators", path.display()));
+/// How many records were left out because their annotators did not accept them, for a person.
+fn skipped(path: &Path, records: usize) -> Option<String> {
+    (records > 0).then(|| format!("{}: {records} left out, not accepted by their annotators", path.display()))
+}
+
+/// What was in conflict, a line each.
+pub fn in_conflict(conflicts: &Conflicts) -> Vec<String> {
+    if conflicts.counts.is_empty() {
+        return Vec::new();
     }
+    let first = conflicts.first.iter().map(|conflict| format!("  {conflict}"));
+    std::iter::once(format!("in conflict: {conflicts}")).chain(first).collect()
 }
 
 /// Says what of a file could not be taken as it is.
 fn told(corpus: Corpus, progress: Progress) -> Corpus {
-    let path = corpus.path.display();
-    tell_skipped(&corpus.path, corpus.skipped, progress);
-    if !corpus.conflicts.counts.is_empty() {
-        progress.note(format_args!("{path}: in conflict: {}", corpus.conflicts));
-        for conflict in &corpus.conflicts.first {
-            progress.note(format_args!("  {conflict}"));
-        }
+    if let Some(line) = skipped(&corpus.path, corpus.skipped) {
+        progress.note(line);
     }
+    let mut conflicts = in_conflict(&corpus.conflicts).into_iter();
+    if let Some(first) = conflicts.next() {
+        progress.note(format_args!("{}: {first}", corpus.path.display()));
+    }
+    conflicts.for_each(|line| progress.note(line));
     corpus
 }
 

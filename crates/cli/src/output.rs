@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use apprentice_core::{Prf, Scores, Sentence, files};
+use apprentice_core::{Confidence, Prf, Scores, Sentence, files};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
@@ -107,6 +107,28 @@ pub fn marked(sentence: &Sentence) -> String {
         at = start + surface.len();
     }
     text + &sentence.text()[at..]
+}
+
+/// The entities as the token-classification pipeline of transformers groups them, in JSON: offsets in characters, and as
+/// the word what the text has there (the pipeline joins the decoded sub-words, which may have lost case and spacing).
+pub fn pipeline(sentence: &Sentence) -> Result<String> {
+    #[derive(Serialize)]
+    struct Found<'a> {
+        entity_group: &'a str,
+        score: Option<Confidence>,
+        word: &'a str,
+        start: usize,
+        end: usize,
+    }
+    let (mut byte, mut characters) = (0, 0);
+    let groups = sentence.entities().iter().enumerate().map(|(index, entity)| {
+        let span = sentence.bytes(entity.span);
+        let word = sentence.surface(entity.span);
+        let start = characters + sentence.text()[byte..span.start()].chars().count();
+        (byte, characters) = (span.end(), start + word.chars().count());
+        Found { entity_group: &entity.label, score: sentence.confidence(index), word, start, end: characters }
+    });
+    Ok(serde_json::to_string(&groups.collect::<Vec<_>>())?)
 }
 
 /// Writes a file in one step; one that exists is an error without `overwrite`.

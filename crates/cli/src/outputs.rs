@@ -13,7 +13,10 @@ use apprentice_core::{
 use clap::Args;
 use serde::Serialize;
 
-use crate::{inputs::one_of, output};
+use crate::{
+    inputs::{in_conflict, one_of},
+    output,
+};
 
 /// How a corpus is written.
 #[derive(Debug, Args)]
@@ -129,10 +132,7 @@ impl Written {
     /// What a person should know, a line each.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("{} sentences with {} entities written", self.sentences, self.entities)];
-        if !self.conflicts.counts.is_empty() {
-            lines.push(format!("in conflict: {}", self.conflicts));
-            lines.extend(self.conflicts.first.iter().map(|conflict| format!("  {conflict}")));
-        }
+        lines.extend(in_conflict(&self.conflicts));
         lines.extend(self.losses.list().iter().map(|(what, n)| format!("not expressible: {what}, in {n} sentences")));
         lines
     }

@@ -29,6 +29,11 @@ impl Progress {
         self.styled(None, what, "{prefix} {bar:30} {bytes}/{total_bytes} ({bytes_per_sec}, eta {eta})")
     }
 
+    /// A count of sentences, of which nobody knows how many there will be.
+    pub fn sentences(self, what: &str) -> ProgressBar {
+        self.styled(None, what, "{prefix} {pos} sentences ({per_sec})")
+    }
+
     fn styled(self, total: Option<u64>, what: &str, template: &str) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
         if self.quiet {

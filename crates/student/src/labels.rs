@@ -1,8 +1,13 @@
-//! The classes of the head, and how logits become well-formed tags.
+//! The classes of the head, and how logits become well-formed tags and entities.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use apprentice_core::{Entity, Scheme, Sentence, Tag, tags};
+use apprentice_core::{Confidence, Entity, Scheme, Sentence, Tag, tags};
+
+use crate::{
+    Prediction,
+    lattice::{self, Lattice, Transitions},
+};
 
 /// The tags that the head tells apart, by class.
 ///
@@ -14,13 +19,10 @@ use apprentice_core::{Entity, Scheme, Sentence, Tag, tags};
 /// let logits = [3.0, 0.0, 0.0, 0.0, 1.0, /* second word */ 0.0, 0.0, 0.0, 2.0, 3.0];
 /// assert_eq!(labels.decode(&logits), [0, 3]);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Labels {
     tags: Vec<Tag>,
-    /// `allowed[previous * classes + next]`
-    allowed: Vec<bool>,
-    /// Whether a sentence may start with the class.
-    may_start: Vec<bool>,
+    transitions: Transitions,
 }
 
 impl Labels {
@@ -43,15 +45,9 @@ impl Labels {
             _ => true,
         };
         let may_start: Vec<bool> = tags.iter().map(starts).collect();
-        let allowed = tags
-            .iter()
-            .flat_map(|previous| {
-                tags.iter().zip(&may_start).map(|(next, &starts)| {
-                    starts || matches!(next, Tag::Inside(label) if previous.label() == Some(label))
-                })
-            })
-            .collect();
-        Self { tags, allowed, may_start }
+        let may_follow = |previous: usize, next: usize| may_start[next] || goes_on(&tags[previous], &tags[next]);
+        let transitions = Transitions::allowing(tags.len(), |first| may_start[first], may_follow);
+        Self { tags, transitions }
     }
 
     /// The number of classes.
@@ -103,38 +99,7 @@ impl Labels {
     /// `logits` is `[words, classes]`.
     #[must_use]
     pub fn decode(&self, logits: &[f32]) -> Vec<usize> {
-        let n = self.len();
-        let mut best: Vec<f32> = Vec::new();
-        let mut came_from: Vec<usize> = Vec::with_capacity(logits.len());
-        for row in logits.chunks_exact(n) {
-            let scores = (0..n)
-                .map(|next| {
-                    let (from, score) = if best.is_empty() {
-                        (0, if self.may_start[next] { 0.0 } else { f32::NEG_INFINITY })
-                    } else {
-                        let reachable = (0..n).filter(|p| self.allowed[p * n + next]);
-                        reachable
-                            .map(|p| (p, best[p]))
-                            .fold((0, f32::NEG_INFINITY), |a, b| if b.1 > a.1 { b } else { a })
-                    };
-                    came_from.push(from);
-                    score + row[next]
-                })
-                .collect();
-            best = scores;
-        }
-        let mut class = (0..n).fold(0, |a, b| if best.get(b) > best.get(a) { b } else { a });
-        let mut classes: Vec<usize> = came_from
-            .chunks_exact(n)
-            .rev()
-            .map(|from| {
-                let this = class;
-                class = from[this];
-                this
-            })
-            .collect();
-        classes.reverse();
-        classes
+        lattice::best(&self.transitions, logits)
     }
 
     /// The entities of a sequence of classes.
@@ -143,41 +108,138 @@ impl Labels {
         let tags: Vec<Tag> = classes.iter().map(|&c| self.tags[c].clone()).collect();
         tags::decode_lenient(&tags)
     }
+    /// What [`Self::decode`] finds, with the probability of each entity: the share, of all well-formed sequences by the
+    /// exponential of their sums of logits, that have exactly these words as an entity of exactly this type (the
+    /// "constrained forward-backward" confidence of Culotta and `McCallum`, "Confidence Estimation for Information
+    /// Extraction", 2004). Other words may have whatever they have.
+    ///
+    /// ```
+    /// # use apprentice_student::labels::Labels;
+    /// let labels = Labels::iob2(["X"]);
+    /// // Of O, B-X and I-X at two words, five sequences are well-formed: all but those that start with I-X and `O I-X`.
+    /// let found = labels.predict(&[0.0, 1.0, 9.0, /* second word */ 0.0, 0.0, 0.5]);
+    /// assert_eq!(found.entities.len(), 1);
+    /// let [e, root]: [f64; 2] = [1_f64.exp(), 0.5_f64.exp()];
+    /// let probability = e * root / (1.0 + 1.0 + e + e + e * root);
+    /// assert!((found.confidences[0].get() - probability).abs() < 1e-12);
+    /// ```
+    #[must_use]
+    pub fn predict(&self, logits: &[f32]) -> Prediction {
+        let entities = self.entities(&self.decode(logits));
+        let confidences = if entities.is_empty() { Vec::new() } else { self.confidences(&entities, logits) };
+        Prediction { entities, confidences }
+    }
+
+    fn confidences(&self, entities: &[Entity], logits: &[f32]) -> Vec<Confidence> {
+        let lattice = Lattice::new(&self.transitions, logits);
+        let joins = |previous: usize, next: usize| goes_on(&self.tags[previous], &self.tags[next]);
+        let of = |entity: &Entity| {
+            let within = |class: usize| self.tags[class].label() == Some(&entity.label);
+            let probability = lattice.probability(entity.span.range(), within, joins);
+            Confidence::new(probability).expect("a probability is from 0 to 1: this is a bug")
+        };
+        entities.iter().map(of).collect()
+    }
+}
+
+/// Whether the second tag goes on with the entity of the first.
+fn goes_on(previous: &Tag, next: &Tag) -> bool {
+    matches!(next, Tag::Inside(label) if previous.label() == Some(label))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Every class sequence of four words, by brute force.
+    /// The labels to try: one has a type without `B-`, one two classes of one name.
+    fn several() -> [Labels; 3] {
+        let [x, y] = ["X", "Y"].map(std::sync::Arc::<str>::from);
+        let only_inside = vec![Tag::Outside, Tag::Inside(x.clone()), Tag::Begin(y.clone()), Tag::Inside(y)];
+        let twice = vec![Tag::Begin(x.clone()), Tag::Inside(x.clone()), Tag::Outside, Tag::Begin(x)];
+        [Labels::iob2(["A", "B"]), Labels::from_tags(only_inside), Labels::from_tags(twice)]
+    }
+
+    /// Sequences of classes with their sums of logits.
+    type Sums = Vec<(Vec<usize>, f32)>;
+
+    /// Logits of four words with all well-formed sequences, by brute force.
+    fn cases(labels: &Labels) -> Vec<(Vec<f32>, Sums)> {
+        let n = labels.len();
+        let mut state = 1_u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 20) as f32 / 512.0
+        };
+        let case = |_| {
+            let logits: Vec<f32> = (0..4 * n).map(|_| random()).collect();
+            let all = (0..n.pow(4)).map(|code| (0..4).map(|word| code / n.pow(3 - word) % n).collect::<Vec<_>>());
+            let sum = |classes: &[usize]| classes.iter().enumerate().map(|(w, c)| logits[w * n + c]).sum();
+            let sums = all.filter(|classes| is_well_formed(labels, classes)).map(|classes| {
+                let sum = sum(&classes);
+                (classes, sum)
+            });
+            let sums = sums.collect();
+            (logits, sums)
+        };
+        (0..200).map(case).collect()
+    }
+
+    fn is_well_formed(labels: &Labels, classes: &[usize]) -> bool {
+        let has_begin = |label| labels.tags.contains(&Tag::Begin(label));
+        classes.iter().enumerate().all(|(word, &class)| match &labels.tags[class] {
+            Tag::Inside(label) if has_begin(label.clone()) => {
+                word > 0 && labels.tags[classes[word - 1]].label() == Some(label)
+            }
+            _ => true,
+        })
+    }
+
     #[test]
     fn decoding_finds_the_best_well_formed_sequence() {
-        let only_inside = [Tag::Outside, Tag::Inside("X".into()), Tag::Begin("Y".into()), Tag::Inside("Y".into())];
-        for labels in [Labels::iob2(["A", "B"]), Labels::from_tags(only_inside.to_vec())] {
-            let n = labels.len();
-            let mut state = 1_u32;
-            for _ in 0..200 {
-                let logits: Vec<f32> = (0..4 * n)
-                    .map(|_| {
-                        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                        (state >> 20) as f32 / 256.0
-                    })
-                    .collect();
-                let mut best = (f32::NEG_INFINITY, vec![]);
-                for code in 0..n.pow(4) {
-                    let classes: Vec<usize> = (0..4).map(|w| code / n.pow(3 - w) % n).collect();
-                    let well_formed = labels.may_start[classes[0]]
-                        && classes.windows(2).all(|pair| labels.allowed[pair[0] * n + pair[1]]);
-                    let sum: f32 = classes.iter().enumerate().map(|(w, c)| logits[w * n + c]).sum();
-                    if well_formed && sum > best.0 {
-                        best = (sum, classes);
-                    }
-                }
+        for labels in several() {
+            for (logits, sums) in cases(&labels) {
+                let (classes, best) = sums.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a }).unwrap();
                 let ours = labels.decode(&logits);
-                let sum: f32 = ours.iter().enumerate().map(|(w, c)| logits[w * n + c]).sum();
-                assert!((sum - best.0).abs() < 1e-4, "{ours:?} scores {sum}, {:?} scores {}", best.1, best.0);
+                let sum: f32 = ours.iter().enumerate().map(|(w, c)| logits[w * labels.len() + c]).sum();
+                assert!((sum - best).abs() < 1e-4, "{ours:?} scores {sum}, {classes:?} scores {best}");
+                assert!(is_well_formed(&labels, &ours), "{ours:?}");
             }
         }
         assert!(Labels::iob2(["A"]).decode(&[]).is_empty());
+    }
+
+    #[test]
+    fn confidences_are_shares_of_all_well_formed_sequences() {
+        let (mut found, mut sure) = (0, 0);
+        for labels in several() {
+            for (logits, sums) in cases(&labels) {
+                let Prediction { entities, confidences } = labels.predict(&logits);
+                assert_eq!(entities.len(), confidences.len());
+                let weight = |sum: f32| f64::from(sum).exp();
+                let total: f64 = sums.iter().map(|(_, sum)| weight(*sum)).sum();
+                for (entity, confidence) in entities.iter().zip(confidences) {
+                    let has = |classes: &[usize]| labels.entities(classes).contains(entity);
+                    let with = sums.iter().filter(|(classes, _)| has(classes)).map(|(_, sum)| weight(*sum));
+                    let share = with.sum::<f64>() / total;
+                    assert!((confidence.get() - share).abs() < 1e-5, "{entity:?}: {confidence:?}, expected {share}");
+                    found += 1;
+                    sure += usize::from(share > 0.9);
+                }
+            }
+        }
+        assert!(sure > 50 && found - sure > 50, "{found} entities, {sure} of them sure");
+    }
+
+    #[test]
+    fn confidences_stay_numbers_where_logits_are_extreme() {
+        let labels = Labels::iob2(["X"]);
+        // `I-X` may not start, however large its logit.
+        let found = labels.predict(&[0.0, -2e4, 3e38, /* second word */ -1e4, -3e4, 3e38]);
+        assert_eq!((found.entities.len(), found.confidences[0].get()), (1, 1.0));
+        let many: Vec<f32> = [-1e3, 0.0, -1e3, -1e3, -1e3, 0.0].repeat(30_000);
+        let found = labels.predict(&many);
+        assert_eq!(found.entities.len(), 30_000);
+        assert!(found.confidences.iter().all(|confidence| confidence.get() > 0.999), "a long document");
+        assert_eq!(labels.predict(&[]), Prediction::default());
     }
 }

@@ -2,7 +2,8 @@
 //! saved as a Hugging Face directory, and used to tag new sentences.
 //!
 //! The way of a sentence: words → sub-words in windows ([`tokenize`]) → logits of each word's first sub-word (crate
-//! `apprentice-encoder`) → the best well-formed tag sequence ([`labels`]) → entities.
+//! `apprentice-encoder`) → the best well-formed tag sequence and the probabilities of its entities ([`labels`]) →
+//! [`Prediction`].
 
 mod card;
 mod checkpoint;
@@ -13,6 +14,8 @@ mod error;
 mod foreign;
 pub mod hub;
 pub mod labels;
+mod lattice;
+mod prediction;
 mod settings;
 mod student;
 pub mod tokenize;
@@ -22,6 +25,7 @@ pub use card::ModelCard;
 pub use checkpoint::{Checkpoints, RefusedCheckpoint, Restored};
 pub use data::{TrainingData, TrainingPool};
 pub use error::StudentError;
+pub use prediction::Prediction;
 pub use settings::{ConfidenceUse, PoolSettings, TrainSettings};
 pub use student::{Architecture, Student};
 pub use trainer::{Drawn, EpochReport, MemoryEstimate, PlannedEpoch, RunPlan, StepReport, Trained, Trainer};

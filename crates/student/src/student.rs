@@ -8,7 +8,7 @@ use apprentice_encoder::{
 };
 
 use crate::{
-    StudentError, directory,
+    Prediction, StudentError, directory,
     directory::Origin,
     labels::Labels,
     tokenize::{SubwordTokenizer, Window},
@@ -164,7 +164,8 @@ impl Student {
         asked.unwrap_or(limit).min(limit)
     }
 
-    /// The entities of each sentence, in the order given; entities that the sentences carry are not looked at.
+    /// The entities of each sentence, in the order given, and how sure the student is of each; entities that the sentences
+    /// carry are not looked at.
     ///
     /// # Errors
     /// If the tokeniser fails on a word.
@@ -172,13 +173,13 @@ impl Student {
         &mut self,
         sentences: &[Sentence],
         max_length: Option<usize>,
-    ) -> Result<Vec<Vec<Entity>>, StudentError> {
+    ) -> Result<Vec<Prediction>, StudentError> {
         let windows = self.tokenizer.windows(sentences, self.max_length(max_length))?;
         self.predict_windows(&windows)
     }
 
     /// The same from windows made before.
-    pub(crate) fn predict_windows(&mut self, sentences: &[Vec<Window>]) -> Result<Vec<Vec<Entity>>, StudentError> {
+    pub(crate) fn predict_windows(&mut self, sentences: &[Vec<Window>]) -> Result<Vec<Prediction>, StudentError> {
         let classes = self.labels.len();
         let words = |windows: &[Window]| windows.last().map_or(0, |w| w.words.end);
         let mut logits: Vec<Vec<f32>> = sentences.iter().map(|s| vec![0.0; words(s) * classes]).collect();
@@ -195,7 +196,7 @@ impl Student {
                 logits[sentence][window.words.start * classes..window.words.end * classes].copy_from_slice(own);
             }
         }
-        Ok(logits.iter().map(|logits| self.labels.entities(&self.labels.decode(logits))).collect())
+        Ok(logits.iter().map(|logits| self.labels.predict(logits)).collect())
     }
 
     /// A vector for each sentence, of length 1 and as many numbers as the encoder has units, such that sentences alike have

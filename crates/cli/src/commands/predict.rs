@@ -1,4 +1,4 @@
-//! `predict`: text in, entities out.
+//! `predict`: text in, entities out; in the order of the input, a part of it at a time.
 
 use std::{
     io::Write,
@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::Result;
 use apprentice_core::{
-    Provenance, Record, Sentence,
-    corpus::{Format, ReadOptions, Sink},
+    Record, Sentence,
+    corpus::{Format, ReadOptions, Sink, Source},
 };
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::Student;
@@ -22,21 +22,24 @@ use crate::{
     progress::Progress,
 };
 
-/// The outputs that `--to` names besides the corpus formats.
+/// The outputs that `--to` names besides the corpus formats: a line of text for each sentence.
 const MARKED: &str = "marked";
+const PIPELINE: &str = "pipeline";
 
 #[derive(ClapArgs)]
 pub struct Args {
     /// A model directory, or the run directory that holds it.
     #[arg(long)]
     model: PathBuf,
-    /// Text or a corpus in any format, or `-` for standard input; labels are not looked at.
-    input: PathBuf,
+    /// Text or corpora in any format: files, folders, patterns, or `-` for standard input; labels are not looked at
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
     #[command(flatten)]
     read: ReadFlags,
-    /// What to write: a format, or `marked` for text with `[entities|TYPE]`
-    #[arg(long, default_value = "conll", value_parser = PossibleValuesParser::new([&Format::NAMES[..], &[MARKED]].concat()))]
-    to: String,
+    /// What to write: a format, `marked` for text with `[entities|TYPE]`, or `pipeline` for the entities alone, an array a
+    /// line, as transformers' pipeline gives them; as the output's name ends if not given, or else conll
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new([&Format::NAMES[..], &[MARKED, PIPELINE]].concat()))]
+    to: Option<String>,
     /// Write JSON lines; the same as `--to entities`.
     #[arg(long)]
     json: bool,
@@ -54,46 +57,46 @@ pub struct Args {
     threads: Option<usize>,
 }
 
+impl Args {
+    /// What to write. No file of a name is meant to lose the entities.
+    fn target(&self) -> &str {
+        let named = Format::of_name(&self.output.to_string_lossy());
+        let named = named.filter(|format| format.is_writable() && format.expresses().labels);
+        match &self.to {
+            _ if self.json => Format::Entities.name(),
+            Some(to) => to,
+            None => named.unwrap_or(Format::Conll).name(),
+        }
+    }
+}
+
 /// What decided an output, as written beside it.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Settings<'a> {
     model: &'a Path,
-    input: &'a Path,
+    /// The files that were read.
+    inputs: Vec<&'a Path>,
     to: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_length: Option<usize>,
-    read: ReadOptions,
+    read: &'a ReadOptions,
 }
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     outputs::check(&args.output, args.overwrite)?;
-    let to = if args.json { Format::Entities.name() } else { &args.to };
-    let sentences = inputs::unlabelled(&args.input, &args.read, progress)?;
+    let to = args.target();
+    let (sources, read) = (inputs::sources(&args.inputs)?, args.read.options(false));
     let model = model_directory(&args.model);
-    let mut student = Student::load(&model, &NetworkOptions::with_threads(args.threads))?;
-    let bar = progress.bar(sentences.len(), "predict");
-    let mut tagged = |take: &mut dyn FnMut(Sentence) -> Result<()>| {
-        for chunk in sentences.chunks(1024) {
-            tag(&mut student, chunk, args.max_length)?.into_iter().try_for_each(&mut *take)?;
-            bar.inc(chunk.len() as u64);
-        }
-        bar.finish_and_clear();
-        anyhow::Ok(())
-    };
-    if to == MARKED {
-        let mut sink = Sink::create(&args.output, args.overwrite)?;
-        tagged(&mut |sentence| Ok(writeln!(sink, "{}", output::marked(&sentence))?))?;
-        sink.commit(&args.output)?;
-    } else {
-        let settings = WriteSettings::of(to.parse()?, args.overwrite)?;
-        let written = settings.write(&args.output, |take| tagged(&mut |sentence| take(Record::from(&sentence))))?;
-        for (what, sentences) in written.losses.list() {
-            progress.note(format_args!("{to} cannot express {what}, in {sentences} sentences"));
-        }
+    let student = Student::load(&model, &NetworkOptions::with_threads(args.threads))?;
+    let mut job = Job { student, max_length: args.max_length, sources: &sources, read: &read, progress };
+    match to {
+        MARKED => job.write_lines(args, |sentence| Ok(output::marked(sentence)))?,
+        PIPELINE => job.write_lines(args, output::pipeline)?,
+        format => job.write_corpus(args, format.parse()?)?,
     }
-    let (input, read) = (args.input.as_path(), args.read.options(false));
-    let settings = Settings { model: &model, input, to, max_length: args.max_length, read };
+    let inputs = sources.iter().map(|source| source.path.as_path()).collect();
+    let settings = Settings { model: &model, inputs, to, max_length: args.max_length, read: &read };
     outputs::write_settings(&args.output, args.overwrite, &settings)
 }
 
@@ -103,12 +106,76 @@ fn model_directory(path: &Path) -> PathBuf {
     if !path.join("config.json").exists() && inside.join("config.json").exists() { inside } else { path.to_owned() }
 }
 
+/// A student and what it is to tag.
+struct Job<'a> {
+    student: Student,
+    max_length: Option<usize>,
+    sources: &'a [Source],
+    read: &'a ReadOptions,
+    progress: Progress,
+}
+
+impl Job<'_> {
+    fn write_lines(&mut self, args: &Args, line: impl Fn(&Sentence) -> Result<String>) -> Result<()> {
+        let mut sink = Sink::create(&args.output, args.overwrite)?;
+        self.tagged(|sentence| Ok(writeln!(sink, "{}", line(&sentence)?)?))?;
+        Ok(sink.commit(&args.output)?)
+    }
+
+    fn write_corpus(&mut self, args: &Args, format: Format) -> Result<()> {
+        let settings = WriteSettings::of(format, args.overwrite)?;
+        let written = settings.write(&args.output, |take| self.tagged(|sentence| take(Record::from(&sentence))))?;
+        for (what, sentences) in written.losses.list() {
+            self.progress.note(format_args!("{format} cannot express {what}, in {sentences} sentences"));
+        }
+        Ok(())
+    }
+
+    /// Hands every sentence on with the entities that the student finds, in the order of the input.
+    fn tagged(&mut self, mut take: impl FnMut(Sentence) -> Result<()>) -> Result<()> {
+        let bar = self.progress.sentences("predict");
+        let note = |line: &str| self.progress.note_above(&bar, line);
+        let mut chunk = Chunk::default();
+        let mut flush = |chunk: &mut Chunk| {
+            let sentences = std::mem::take(chunk).sentences;
+            bar.inc(sentences.len() as u64);
+            tag(&mut self.student, sentences, self.max_length)?.into_iter().try_for_each(&mut take)
+        };
+        inputs::each_unlabelled(self.sources, self.read, &note, |sentence| {
+            chunk.push(sentence);
+            if chunk.is_full() { flush(&mut chunk) } else { Ok(()) }
+        })?;
+        flush(&mut chunk)?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+}
+
+/// Sentences that are tagged together: enough of them for batches of like length, few enough to hold.
+#[derive(Default)]
+struct Chunk {
+    sentences: Vec<Sentence>,
+    bytes: usize,
+}
+
+impl Chunk {
+    const MOST_SENTENCES: usize = 1024;
+    /// Of text. A single sentence may be longer.
+    const MOST_BYTES: usize = 1 << 18;
+
+    fn push(&mut self, sentence: Sentence) {
+        self.bytes += sentence.text().len();
+        self.sentences.push(sentence);
+    }
+
+    fn is_full(&self) -> bool {
+        self.sentences.len() >= Self::MOST_SENTENCES || self.bytes >= Self::MOST_BYTES
+    }
+}
+
 /// The sentences with the entities that the student finds.
-pub fn tag(student: &mut Student, sentences: &[Sentence], max_length: Option<usize>) -> Result<Vec<Sentence>> {
-    let predicted = student.predict(sentences, max_length)?;
-    sentences
-        .iter()
-        .zip(predicted)
-        .map(|(sentence, entities)| Ok(sentence.clone().with_entities(entities, Provenance::Predicted)?))
-        .collect()
+pub fn tag(student: &mut Student, sentences: Vec<Sentence>, max_length: Option<usize>) -> Result<Vec<Sentence>> {
+    let predicted = student.predict(&sentences, max_length)?;
+    let tagged = sentences.into_iter().zip(predicted).map(|(sentence, prediction)| prediction.onto(sentence));
+    Ok(tagged.collect::<Result<_, _>>()?)
 }

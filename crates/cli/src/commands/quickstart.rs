@@ -152,7 +152,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let best =
         (1..finished.len()).fold(0, |best, i| if dev_f1(&finished[i]) > dev_f1(&finished[best]) { i } else { best });
     let regimen = finished[best].outcome.regimen.clone();
-    let examples = tag(&mut finished[best].student, &test[..5], training.max_length)?;
+    let examples = tag(&mut finished[best].student, test[..5].to_vec(), training.max_length)?;
 
     let outcomes: Vec<&Outcome> = finished.iter().map(|run| &run.outcome).collect();
     let summary = Summary { teacher: &teacher, students: outcomes.clone(), best: &regimen };

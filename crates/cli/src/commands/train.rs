@@ -12,7 +12,7 @@ mod plan;
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, bail};
-use apprentice_core::{Corpus, Provenance, Scores, Sentence, metrics};
+use apprentice_core::{Corpus, Scores, Sentence, metrics};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{
     EpochReport, ModelCard, StepReport, Student, StudentError, TrainSettings, Trained, Trainer, TrainingData,
@@ -150,10 +150,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
             let gold: Vec<_> = gold.iter().map(Sentence::entities).collect();
             finished.outcome.test = Some(metrics::entities(&gold, &predicted)?);
         }
-        let tagged = gold
-            .iter()
-            .zip(predicted)
-            .map(|(sentence, entities)| sentence.clone().with_entities(entities, Provenance::Predicted));
+        let tagged = gold.iter().zip(predicted).map(|(sentence, prediction)| prediction.onto(sentence.clone()));
         predictions.push((name, tagged.collect::<Result<Vec<_>, _>>()?));
     }
     let sizes = (original.len(), pools.iter().map(|pool| pool.sentences.len()).sum());

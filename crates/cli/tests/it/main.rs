@@ -15,6 +15,7 @@ mod fake_hub;
 #[cfg(target_os = "linux")]
 mod faults;
 mod models;
+mod predict;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/provider.rs"]
 mod provider;

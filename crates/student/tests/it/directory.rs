@@ -52,7 +52,10 @@ fn a_sentence_alone_gets_the_same_entities_as_among_others() {
     for (sentence, expected) in sentences.iter().zip(&together) {
         assert_eq!(&student.predict(std::slice::from_ref(sentence), None).unwrap()[0], expected);
     }
-    assert!(together.iter().any(|entities| !entities.is_empty()), "the test is empty: nothing was predicted");
+    assert!(
+        together.iter().any(|prediction| !prediction.entities.is_empty()),
+        "the test is empty: nothing was predicted"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod fake_hub;
 mod families;
 mod foreign;
 mod hub;
+mod predicting;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/server.rs"]
 mod server;

@@ -7,9 +7,9 @@ use apprentice_core::corpus::Conflicts;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::{Files, Prepared, each_record};
+use super::{Files, Prepared};
 use crate::{
-    output,
+    inputs, output,
     outputs::{self, WriteSettings},
     progress::Progress,
 };
@@ -34,7 +34,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let Prepared { sources, options, settings } = args.files.prepare()?;
     let mut conflicts = Conflicts::default();
     let written = settings.write(&args.files.output, |take| {
-        conflicts = each_record(&sources, &options, progress, take)?;
+        conflicts = inputs::each_record(&sources, &options, &|line| progress.note(line), take)?;
         Ok(())
     })?;
     let written = written.with_conflicts(conflicts);

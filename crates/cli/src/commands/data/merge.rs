@@ -5,8 +5,8 @@ use apprentice_core::{corpus::Conflicts, data::Merger};
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Files, Prepared, each_record};
-use crate::{output, outputs, progress::Progress};
+use super::{Files, Prepared};
+use crate::{inputs, output, outputs, progress::Progress};
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -26,7 +26,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         for source in &sources {
             let source = std::slice::from_ref(source);
             let keep = |record| merger.add(record).map_or(Ok(()), &mut *take);
-            conflicts.extend(each_record(source, &options, progress, keep)?);
+            conflicts.extend(inputs::each_record(source, &options, &|line| progress.note(line), keep)?);
         }
         Ok(())
     })?;

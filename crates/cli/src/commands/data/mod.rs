@@ -13,10 +13,7 @@ mod vote;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use apprentice_core::{
-    corpus::{Conflicts, ReadOptions, Reader, Record, Source},
-    data::UniqueNames,
-};
+use apprentice_core::corpus::{ReadOptions, Source};
 use clap::{Args, Subcommand};
 
 use crate::{
@@ -92,39 +89,4 @@ impl Files {
         outputs::check(&self.output, settings.overwrite)?;
         Ok(Prepared { sources: inputs::sources(&self.inputs)?, options, settings })
     }
-}
-
-/// Hands every record of the sources on, under names that differ if there are several sources, and says what was left
-/// out; what no record could hold.
-fn each_record(
-    sources: &[Source],
-    options: &ReadOptions,
-    progress: Progress,
-    mut take: impl FnMut(Record) -> Result<()>,
-) -> Result<Conflicts> {
-    let mut conflicts = Conflicts::default();
-    // A single file may be too large to remember its ids.
-    let mut names = (sources.len() > 1).then(UniqueNames::default);
-    for source in sources {
-        let mut reader = Reader::open(source, options)?;
-        for record in reader.by_ref() {
-            let record = record?;
-            take(match &mut names {
-                Some(names) => names.take(record),
-                None => record,
-            })?;
-        }
-        let path = source.path.display();
-        let scheme = match reader.evidence().tags() {
-            0 => String::new(),
-            _ => format!(", {}", reader.evidence().verdict()),
-        };
-        progress.note(format_args!("{path}: {}{scheme}", reader.format()));
-        inputs::tell_skipped(&source.path, reader.skipped(), progress);
-        conflicts.extend(reader.conflicts());
-    }
-    if let Some(renamed) = names.map(|names| names.renamed()).filter(|&renamed| renamed > 0) {
-        progress.note(format_args!("{renamed} sentences renamed, because their ids were taken"));
-    }
-    Ok(conflicts)
 }

@@ -5,8 +5,8 @@ use apprentice_core::data::Sampler;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Files, Prepared, each_record};
-use crate::{outputs, progress::Progress};
+use super::{Files, Prepared};
+use crate::{inputs, outputs, progress::Progress};
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -26,7 +26,7 @@ pub struct Args {
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let Prepared { sources, options, settings } = args.files.prepare()?;
     let mut sampler = Sampler::new(args.n, args.seed, args.stratify);
-    let conflicts = each_record(&sources, &options, progress, |record| {
+    let conflicts = inputs::each_record(&sources, &options, &|line| progress.note(line), |record| {
         sampler.add(record);
         Ok(())
     })?;

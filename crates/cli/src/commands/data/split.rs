@@ -14,7 +14,6 @@ use apprentice_core::{
 use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::json;
 
-use super::each_record;
 use crate::{
     inputs::{self, ReadFlags},
     outputs::{self, WriteFlags},
@@ -66,10 +65,11 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         outputs::check(path, args.write.overwrite)?;
     }
     let mut records: Vec<Record> = Vec::new();
-    let conflicts = each_record(&inputs::sources(&args.inputs)?, &options, progress, |record| {
-        records.push(record);
-        Ok(())
-    })?;
+    let conflicts =
+        inputs::each_record(&inputs::sources(&args.inputs)?, &options, &|line| progress.note(line), |record| {
+            records.push(record);
+            Ok(())
+        })?;
     let by = match args.by {
         By::Document => SplitBy::Document,
         By::Sentence => SplitBy::Sentence,

@@ -1,8 +1,11 @@
 //! The classes of the head, and how logits become well-formed tags.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use apprentice_core::{Entity, Scheme, Sentence, Tag, tags};
+use apprentice_encoder::Transitions;
+
+use crate::lattice;
 
 /// The tags that the head tells apart, by class.
 ///
@@ -14,13 +17,10 @@ use apprentice_core::{Entity, Scheme, Sentence, Tag, tags};
 /// let logits = [3.0, 0.0, 0.0, 0.0, 1.0, /* second word */ 0.0, 0.0, 0.0, 2.0, 3.0];
 /// assert_eq!(labels.decode(&logits), [0, 3]);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Labels {
     tags: Vec<Tag>,
-    /// `allowed[previous * classes + next]`
-    allowed: Vec<bool>,
-    /// Whether a sentence may start with the class.
-    may_start: Vec<bool>,
+    transitions: Transitions,
 }
 
 impl Labels {
@@ -43,15 +43,24 @@ impl Labels {
             _ => true,
         };
         let may_start: Vec<bool> = tags.iter().map(starts).collect();
-        let allowed = tags
-            .iter()
-            .flat_map(|previous| {
-                tags.iter().zip(&may_start).map(|(next, &starts)| {
-                    starts || matches!(next, Tag::Inside(label) if previous.label() == Some(label))
-                })
-            })
-            .collect();
-        Self { tags, allowed, may_start }
+        let goes_on =
+            |previous: &Tag, next: &Tag| matches!(next, Tag::Inside(label) if previous.label() == Some(label));
+        let may_follow = |previous: usize, next: usize| may_start[next] || goes_on(&tags[previous], &tags[next]);
+        let transitions = Transitions::allowing(tags.len(), |first| may_start[first], may_follow);
+        Self { tags, transitions }
+    }
+
+    /// What a chain of classes scores: 0 where it is well-formed, −∞ elsewhere, if nothing was learnt of it.
+    pub(crate) fn transitions(&self) -> &Transitions {
+        &self.transitions
+    }
+
+    /// The same with what was learnt of transitions, if anything was.
+    pub(crate) fn scored(&self, transitions: Option<Transitions>) -> Cow<'_, Self> {
+        match transitions {
+            Some(transitions) => Cow::Owned(Self { tags: self.tags.clone(), transitions }),
+            None => Cow::Borrowed(self),
+        }
     }
 
     /// The number of classes.
@@ -92,43 +101,13 @@ impl Labels {
             .collect()
     }
 
-    /// The well-formed sequence of classes with the largest sum of logits (Viterbi, 1967); the first best wins.
+    /// The well-formed sequence of classes with the largest sum of logits, and of what was learnt of transitions; the first
+    /// best wins.
     ///
     /// `logits` is `[words, classes]`.
     #[must_use]
     pub fn decode(&self, logits: &[f32]) -> Vec<usize> {
-        let n = self.len();
-        let mut best: Vec<f32> = Vec::new();
-        let mut came_from: Vec<usize> = Vec::with_capacity(logits.len());
-        for row in logits.chunks_exact(n) {
-            let scores = (0..n)
-                .map(|next| {
-                    let (from, score) = if best.is_empty() {
-                        (0, if self.may_start[next] { 0.0 } else { f32::NEG_INFINITY })
-                    } else {
-                        let reachable = (0..n).filter(|p| self.allowed[p * n + next]);
-                        reachable
-                            .map(|p| (p, best[p]))
-                            .fold((0, f32::NEG_INFINITY), |a, b| if b.1 > a.1 { b } else { a })
-                    };
-                    came_from.push(from);
-                    score + row[next]
-                })
-                .collect();
-            best = scores;
-        }
-        let mut class = (0..n).fold(0, |a, b| if best.get(b) > best.get(a) { b } else { a });
-        let mut classes: Vec<usize> = came_from
-            .chunks_exact(n)
-            .rev()
-            .map(|from| {
-                let this = class;
-                class = from[this];
-                this
-            })
-            .collect();
-        classes.reverse();
-        classes
+        lattice::best(&self.transitions, logits)
     }
 
     /// The entities of a sequence of classes.
@@ -141,13 +120,39 @@ impl Labels {
 
 #[cfg(test)]
 mod tests {
+    use apprentice_encoder::{EncoderConfig, Network, NetworkOptions, Parameters};
+
     use super::*;
+
+    /// The same labels after something was learnt of their transitions.
+    fn learnt(labels: &Labels) -> Labels {
+        let config =
+            EncoderConfig { vocab_size: 2, hidden_size: 2, num_attention_heads: 1, ..EncoderConfig::default() };
+        let config = EncoderConfig { num_hidden_layers: 1, intermediate_size: 2, pad_token_id: None, ..config };
+        let parameters = Parameters::initialised(&config, labels.len(), 1).unwrap();
+        let mut network = Network::new(config, parameters, &NetworkOptions::with_threads(Some(1))).unwrap();
+        network.add_crf(labels.transitions().clone()).unwrap();
+        let values: Vec<f32> = (0..network.parameters().values().len()).map(|i| (i as f32 * 1.7).sin() * 4.0).collect();
+        network.set_parameters(&values).unwrap();
+        labels.scored(network.transitions()).into_owned()
+    }
+
+    /// The sum of logits and transitions, which is −∞ if the sequence is not well-formed.
+    fn score(labels: &Labels, logits: &[f32], classes: &[usize]) -> f32 {
+        let (chain, last) = (&labels.transitions, classes[classes.len() - 1]);
+        let rows: f32 = classes.iter().zip(logits.chunks_exact(labels.len())).map(|(c, row)| row[*c]).sum();
+        let between: f32 = classes.windows(2).map(|pair| chain.after(pair[0])[pair[1]]).sum();
+        rows + chain.start()[classes[0]] + between + chain.end()[last]
+    }
 
     /// Every class sequence of four words, by brute force.
     #[test]
     fn decoding_finds_the_best_well_formed_sequence() {
         let only_inside = [Tag::Outside, Tag::Inside("X".into()), Tag::Begin("Y".into()), Tag::Inside("Y".into())];
-        for labels in [Labels::iob2(["A", "B"]), Labels::from_tags(only_inside.to_vec())] {
+        let plain = [Labels::iob2(["A", "B"]), Labels::from_tags(only_inside.to_vec())];
+        let learnt = plain.each_ref().map(learnt);
+        assert!(plain != learnt);
+        for labels in plain.into_iter().chain(learnt) {
             let n = labels.len();
             let mut state = 1_u32;
             for _ in 0..200 {
@@ -160,15 +165,13 @@ mod tests {
                 let mut best = (f32::NEG_INFINITY, vec![]);
                 for code in 0..n.pow(4) {
                     let classes: Vec<usize> = (0..4).map(|w| code / n.pow(3 - w) % n).collect();
-                    let well_formed = labels.may_start[classes[0]]
-                        && classes.windows(2).all(|pair| labels.allowed[pair[0] * n + pair[1]]);
-                    let sum: f32 = classes.iter().enumerate().map(|(w, c)| logits[w * n + c]).sum();
-                    if well_formed && sum > best.0 {
+                    let sum = score(&labels, &logits, &classes);
+                    if sum > best.0 {
                         best = (sum, classes);
                     }
                 }
                 let ours = labels.decode(&logits);
-                let sum: f32 = ours.iter().enumerate().map(|(w, c)| logits[w * n + c]).sum();
+                let sum = score(&labels, &logits, &ours);
                 assert!((sum - best.0).abs() < 1e-4, "{ours:?} scores {sum}, {:?} scores {}", best.1, best.0);
             }
         }

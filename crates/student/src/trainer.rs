@@ -31,7 +31,7 @@ pub struct StepReport {
     pub steps: usize,
     /// The epoch, counted from 1.
     pub epoch: usize,
-    /// Mean cross-entropy per labelled word, weighted, in nats.
+    /// Mean cross-entropy per labelled word, weighted, in nats. With a CRF, that of the sentences divided by their words.
     pub loss: f64,
     /// The learning rate of this step.
     pub learning_rate: f64,
@@ -164,9 +164,10 @@ impl Trainer {
     /// # Errors
     /// If a setting makes no sense, the regimen lacks data, a sentence has an entity type that the student has no class
     /// for, or the tokeniser fails.
-    pub fn new(student: Student, data: TrainingData<'_>, settings: &TrainSettings) -> Result<Self, StudentError> {
+    pub fn new(mut student: Student, data: TrainingData<'_>, settings: &TrainSettings) -> Result<Self, StudentError> {
         settings.check()?;
         data.check(settings)?;
+        student.set_head(settings.head)?;
         let max_length = student.max_length(settings.max_length);
         let pools: Result<Vec<_>, _> =
             data.pools().map(|pool| examples(&student, pool, settings, max_length)).collect();
@@ -253,7 +254,7 @@ impl Trainer {
         let mut hash = Hash::default();
         // Writing into a hash cannot fail.
         let mut put = |part: &dyn Debug| writeln!(hash, "{part:?}").unwrap_or(());
-        put(&self.settings);
+        put(&format_args!("{}", self.settings.identity()));
         put(self.student.config());
         put(&self.student.labels.names().collect::<Vec<_>>());
         for example in self.pools.iter().flatten() {
@@ -392,12 +393,13 @@ impl Trainer {
         let weight = if weight > 0.0 { weight } else { 1.0 };
         let (mut loss, mut tokens) = (0.0, 0);
         for part in parts(&drawn, self.settings.accumulation) {
-            let Labelled { batch, rows, classes, weights } = Labelled::pack(part);
+            let Labelled { batch, rows, classes, weights, sentences } = Labelled::pack(part);
             tokens += batch.tokens();
             let targets = Targets {
                 rows: &rows,
                 classes: &classes,
                 weights: Some(&weights),
+                sequences: Some(&sentences),
                 scale: (1.0 / weight) as f32,
                 seed: self.settings.seed,
                 pass: self.cursor.passes,
@@ -465,6 +467,8 @@ struct Labelled {
     rows: Vec<usize>,
     classes: Vec<u32>,
     weights: Vec<f32>,
+    /// Where each sentence ends among the rows, all its windows together.
+    sentences: Vec<usize>,
 }
 
 impl Labelled {
@@ -479,6 +483,7 @@ impl Labelled {
                 packed.weights.extend(example.weights[window.words.clone()].iter().map(|word| word * weight));
                 packed.batch.push(&window.ids);
             }
+            packed.sentences.push(packed.rows.len());
         }
         packed
     }

@@ -31,8 +31,15 @@ fn train(mut network: Network) -> Vec<u32> {
     let rows: Vec<usize> = (0..batch.tokens()).step_by(2).collect();
     let classes: Vec<u32> = rows.iter().map(|r| (r % CLASSES) as u32).collect();
     for pass in 0..5 {
-        let targets =
-            Targets { rows: &rows, classes: &classes, weights: None, scale: 1.0 / rows.len() as f32, seed: 3, pass };
+        let targets = Targets {
+            rows: &rows,
+            classes: &classes,
+            weights: None,
+            sequences: None,
+            scale: 1.0 / rows.len() as f32,
+            seed: 3,
+            pass,
+        };
         network.accumulate(&batch, &targets).unwrap();
         network.update(&AdamW::default(), 1e-3);
     }
@@ -80,7 +87,10 @@ fn every_parameter_gets_gradient() {
     let rows: Vec<usize> = (0..batch.tokens()).collect();
     let classes: Vec<u32> = rows.iter().map(|r| (r % CLASSES) as u32).collect();
     network
-        .accumulate(&batch, &Targets { rows: &rows, classes: &classes, weights: None, scale: 1.0, seed: 0, pass: 0 })
+        .accumulate(
+            &batch,
+            &Targets { rows: &rows, classes: &classes, weights: None, sequences: None, scale: 1.0, seed: 0, pass: 0 },
+        )
         .unwrap();
     for (tensor, values) in network.gradients().unwrap().tensors() {
         let hidden = small_config().hidden_size;
@@ -105,7 +115,10 @@ fn dropout_changes_the_loss_and_repeats() {
     let rows: Vec<usize> = (0..42).collect();
     let mut loss = |seed, pass| {
         network
-            .accumulate(&batch, &Targets { rows: &rows, classes: &[1; 42], weights: None, scale: 1.0, seed, pass })
+            .accumulate(
+                &batch,
+                &Targets { rows: &rows, classes: &[1; 42], weights: None, sequences: None, scale: 1.0, seed, pass },
+            )
             .unwrap()
     };
     let first = loss(1, 0);
@@ -122,7 +135,15 @@ fn gradients_of_two_batches_add_up() {
             let batch = pack(&sequences(lengths));
             let rows: Vec<usize> = (0..batch.tokens()).collect();
             let classes = vec![2; rows.len()];
-            let targets = Targets { rows: &rows, classes: &classes, weights: None, scale: 0.1, seed: 0, pass: 0 };
+            let targets = Targets {
+                rows: &rows,
+                classes: &classes,
+                weights: None,
+                sequences: None,
+                scale: 0.1,
+                seed: 0,
+                pass: 0,
+            };
             network.accumulate(&batch, &targets).unwrap();
         }
         network.gradients().unwrap().values().to_vec()
@@ -150,7 +171,8 @@ fn weights_of_one_change_no_bit() {
     let rows: Vec<usize> = (0..42).collect();
     let gradients = |weights| {
         let mut network = network(2);
-        let targets = Targets { rows: &rows, classes: &[1; 42], weights, scale: 0.1, seed: 0, pass: 0 };
+        let targets =
+            Targets { rows: &rows, classes: &[1; 42], weights, sequences: None, scale: 0.1, seed: 0, pass: 0 };
         let loss = network.accumulate(&batch, &targets).unwrap();
         let bits = network.gradients().unwrap().values().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         (loss.to_bits(), bits)
@@ -167,8 +189,15 @@ fn the_gradient_of_a_weighted_loss_is_its_slope() {
     let classes: Vec<u32> = rows.iter().map(|r| (r % CLASSES) as u32).collect();
     let weights: Vec<f32> = rows.iter().map(|r| (r % 5) as f32 / 2.0).collect();
     let total: f32 = weights.iter().sum();
-    let targets =
-        Targets { rows: &rows, classes: &classes, weights: Some(&weights), scale: 1.0 / total, seed: 0, pass: 0 };
+    let targets = Targets {
+        rows: &rows,
+        classes: &classes,
+        weights: Some(&weights),
+        sequences: None,
+        scale: 1.0 / total,
+        seed: 0,
+        pass: 0,
+    };
     network.accumulate(&batch, &targets).unwrap();
     let gradient = network.gradients().unwrap().values().to_vec();
     let square: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
@@ -191,7 +220,8 @@ fn layers_and_head_learn_at_their_own_rates() {
         let before = network.parameters().clone();
         let batch = pack(&sequences(&[12, 30]));
         let rows: Vec<usize> = (0..42).collect();
-        let targets = Targets { rows: &rows, classes: &[1; 42], weights: None, scale: 1.0, seed: 0, pass: 0 };
+        let targets =
+            Targets { rows: &rows, classes: &[1; 42], weights: None, sequences: None, scale: 1.0, seed: 0, pass: 0 };
         network.accumulate(&batch, &targets).unwrap();
         network.update(adam, 1e-3);
         let change = |(a, b): (&f32, &f32)| f64::from((a - b).abs());
@@ -222,7 +252,8 @@ fn overflow_leaves_the_parameters_alone() {
     let mut network = network(2);
     let before = network.parameters().values().to_vec();
     let batch = pack(&sequences(&[4]));
-    let targets = Targets { rows: &[1], classes: &[0], weights: None, scale: f32::INFINITY, seed: 0, pass: 0 };
+    let targets =
+        Targets { rows: &[1], classes: &[0], weights: None, sequences: None, scale: f32::INFINITY, seed: 0, pass: 0 };
     network.accumulate(&batch, &targets).unwrap();
     assert!(!network.update(&AdamW::default(), 1e-3).is_finite());
     assert_eq!(before, network.parameters().values());
@@ -243,9 +274,10 @@ fn bad_batches_are_named() {
         "sequence 0 of the batch: token id 90 is beyond the vocabulary of 90"
     );
     assert_eq!(message(network.logits(&pack(&[vec![1]]), &[1])), "row 1 is out of range, expected less than 1");
-    let targets = Targets { rows: &[0], classes: &[7], weights: None, scale: 1.0, seed: 0, pass: 0 };
+    let targets = Targets { rows: &[0], classes: &[7], weights: None, sequences: None, scale: 1.0, seed: 0, pass: 0 };
     let error = network.accumulate(&pack(&[vec![1]]), &targets).unwrap_err().to_string();
     assert_eq!(error, "class 7 is out of range, expected less than 7");
-    let targets = Targets { rows: &[0], classes: &[1], weights: Some(&[]), scale: 1.0, seed: 0, pass: 0 };
+    let targets =
+        Targets { rows: &[0], classes: &[1], weights: Some(&[]), sequences: None, scale: 1.0, seed: 0, pass: 0 };
     assert!(network.accumulate(&pack(&[vec![1]]), &targets).is_err());
 }

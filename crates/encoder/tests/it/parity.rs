@@ -71,8 +71,15 @@ impl Case {
     /// The mean loss, its gradients added up.
     fn accumulate(&mut self) -> f64 {
         let n = self.rows.len() as f32;
-        let targets =
-            Targets { rows: &self.rows, classes: &self.classes, weights: None, scale: 1.0 / n, seed: 0, pass: 0 };
+        let targets = Targets {
+            rows: &self.rows,
+            classes: &self.classes,
+            weights: None,
+            sequences: None,
+            scale: 1.0 / n,
+            seed: 0,
+            pass: 0,
+        };
         self.network.accumulate(&self.batch, &targets).unwrap() / f64::from(n)
     }
 

@@ -217,7 +217,8 @@ impl Network {
     }
 
     /// Adds the gradients of a batch's loss, and returns the loss times weight, summed over its rows (not multiplied
-    /// with [`Targets::scale`]); with a CRF, over its sequences. The loss is not finite if the numbers overflowed; then the gradients are of no use either.
+    /// with [`Targets::scale`]); with a CRF, over its sequences. The loss is not finite if the numbers overflowed; then the
+    /// gradients are of no use either.
     ///
     /// # Errors
     /// If the model cannot take the batch, a row or class does not exist, or the classes make no sequences of the CRF.
@@ -309,10 +310,10 @@ fn check_sequences<'a>(
     let mut start = 0;
     for &end in ends {
         let mut reached = allowed.start();
-        for row in std::mem::replace(&mut start, end)..end {
-            let class = classes[row] as usize;
+        for (place, &class) in classes[std::mem::replace(&mut start, end)..end].iter().enumerate() {
+            let class = class as usize;
             if reached[class] == f32::NEG_INFINITY {
-                return error(format!("class {class} of row {row} may not stand there: the sequence is forbidden"));
+                return error(format!("class {class} may not stand at place {place} of its sequence"));
             }
             reached = allowed.after(class);
         }

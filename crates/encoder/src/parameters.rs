@@ -173,7 +173,7 @@ impl Layout {
         }
     }
 
-    /// The same with the scores of a linear-chain CRF behind it, under the names of pytorch-crf and AllenNLP. They are
+    /// The same with the scores of a linear-chain CRF behind it, under the names that pytorch-crf has. They are
     /// biases of a kind, and do not decay.
     pub(crate) fn with_crf(self, allowed: Transitions) -> Self {
         let classes = allowed.classes();

@@ -1,6 +1,6 @@
 //! The loss of a linear-chain conditional random field, by forward-backward in f64.
 //!
-//! Lafferty, McCallum and Pereira, "Conditional Random Fields", 2001; over a neural network's logits: Lample et al.,
+//! Lafferty, `McCallum` and Pereira, "Conditional Random Fields", 2001; over a neural network's logits: Lample et al.,
 //! "Neural Architectures for Named Entity Recognition", 2016, arXiv 1603.01360. A sequence of classes has the
 //! probability `exp(score) / Z`, where its score is the sum of its logits and of the chain's scores, and `Z` the sum of
 //! `exp(score)` over all sequences that are not forbidden.
@@ -67,7 +67,7 @@ struct ForwardBackward<'a> {
     behind: Vec<f64>,
     /// Expected transitions, less their factors, `[C, C]`.
     pairs: Vec<f64>,
-    /// The rest of the gradient, in the order of the parameters: observed transitions, starts and ends.
+    /// The rest of the gradient, in the order of the parameters: observed transitions; starts and ends whole.
     gradient: Vec<f64>,
 }
 
@@ -95,30 +95,27 @@ impl<'a> ForwardBackward<'a> {
         let score = self.observe(logits, classes, scale);
         let log_sum = self.go_forward(logits);
         self.go_back(logits, classes, log_sum, scale);
+        // Start and end are added to the first and the last logits, and have their gradients.
+        let width = self.chain.classes();
+        let ends = logits[..width].iter().chain(&logits[logits.len() - width..]);
+        for (sum, d) in self.gradient[width * width..].iter_mut().zip(ends) {
+            *sum += f64::from(*d);
+        }
         log_sum - score
     }
 
     /// The score of the sequence; its transitions are taken from the gradient.
     fn observe(&mut self, logits: &[f32], classes: &[u32], scale: f64) -> f64 {
         let width = self.chain.classes();
-        let (starts, ends) = (width * width, width * (width + 1));
-        let mut score = 0.0;
-        let mut previous: Option<usize> = None;
+        let (mut score, mut scores) = (0.0, self.chain.start());
         for (row, &class) in logits.chunks_exact(width).zip(classes) {
-            let class = class as usize;
-            let (from, at) = previous.map_or_else(
-                || (self.chain.start(), starts),
-                |previous| (self.chain.after(previous), previous * width),
-            );
-            score += f64::from(from[class]) + f64::from(row[class]);
-            self.gradient[at + class] -= scale;
-            previous = Some(class);
+            score += f64::from(scores[class as usize]) + f64::from(row[class as usize]);
+            scores = self.chain.after(class as usize);
         }
-        if let Some(last) = previous {
-            score += f64::from(self.chain.end()[last]);
-            self.gradient[ends + last] -= scale;
+        for (&previous, &next) in classes.iter().zip(&classes[1..]) {
+            self.gradient[previous as usize * width + next as usize] -= scale;
         }
-        score
+        score + f64::from(self.chain.end()[classes[classes.len() - 1] as usize])
     }
 
     /// Fills `forward`, and gives the logarithm of the sum over all sequences.
@@ -157,45 +154,43 @@ impl<'a> ForwardBackward<'a> {
     /// Goes back over the rows, whose logits become their gradient: marginal less observed probability.
     fn go_back(&mut self, logits: &mut [f32], classes: &[u32], log_sum: f64, scale: f64) {
         let width = self.chain.classes();
-        let (starts, ends) = (width * width, width * (width + 1));
         for (backward, end) in self.backward.iter_mut().zip(self.chain.end()) {
             *backward = f64::from(*end);
         }
         let rows = logits.chunks_exact_mut(width).zip(classes).enumerate().rev();
         for (index, (row, &class)) in rows {
-            let (earlier, forward) = self.forward[..(index + 1) * width].split_at(index * width);
-            // Of this row's class with all that follows; `row` is overwritten next.
-            for ((behind, backward), logit) in self.behind.iter_mut().zip(&self.backward).zip(&*row) {
-                *behind = backward + f64::from(*logit);
+            let forward = &self.forward[index * width..][..width];
+            for (c, logit) in row.iter_mut().enumerate() {
+                self.behind[c] = self.backward[c] + f64::from(*logit);
+                let marginal = (forward[c] + self.backward[c] - log_sum).exp();
+                let observed = if c == class as usize { 1.0 } else { 0.0 };
+                *logit = (scale * (marginal - observed)) as f32;
             }
-            for (c, value) in row.iter_mut().enumerate() {
-                let marginal = scale * (forward[c] + self.backward[c] - log_sum).exp();
-                if index == 0 {
-                    self.gradient[starts + c] += marginal;
-                }
-                if index + 1 == classes.len() {
-                    self.gradient[ends + c] += marginal;
-                }
-                *value = (marginal - if c == class as usize { scale } else { 0.0 }) as f32;
-            }
-            let Some(earlier) = earlier.len().checked_sub(width).map(|at| &earlier[at..]) else { break };
-            let largest = exp_less_largest(&mut self.behind);
-            self.before.copy_from_slice(earlier);
-            let shift = exp_less_largest(&mut self.before) + largest + self.shift;
-            let unit = scale * (shift - log_sum).exp();
-            let table = self.factors.chunks_exact(width).zip(self.pairs.chunks_exact_mut(width));
-            for ((factors, pairs), (before, backward)) in table.zip(self.before.iter().zip(&mut self.backward)) {
-                let mut sum = 0.0;
-                for ((pair, factor), behind) in pairs.iter_mut().zip(factors).zip(&self.behind) {
-                    *pair += unit * before * behind;
-                    sum += factor * behind;
-                }
-                *backward = sum.ln() + largest + self.shift;
+            if index > 0 {
+                self.before.copy_from_slice(&self.forward[(index - 1) * width..][..width]);
+                self.step_back(log_sum, scale);
             }
         }
     }
 
-    /// Expected less observed transitions, starts and ends.
+    /// From the logarithms in `before` and `behind`: adds the expected transitions between them, and `backward` becomes
+    /// that of the row before.
+    fn step_back(&mut self, log_sum: f64, scale: f64) {
+        let width = self.chain.classes();
+        let shift = exp_less_largest(&mut self.behind) + self.shift;
+        let unit = scale * (exp_less_largest(&mut self.before) + shift - log_sum).exp();
+        let table = self.factors.chunks_exact(width).zip(self.pairs.chunks_exact_mut(width));
+        for ((factors, pairs), (before, backward)) in table.zip(self.before.iter().zip(&mut self.backward)) {
+            let mut sum = 0.0;
+            for ((pair, factor), behind) in pairs.iter_mut().zip(factors).zip(&self.behind) {
+                *pair += unit * before * behind;
+                sum += factor * behind;
+            }
+            *backward = sum.ln() + shift;
+        }
+    }
+
+    /// Adds what all sequences came to.
     fn add_gradient(&self, d_chain: &mut [f32]) {
         let expected = self.pairs.iter().zip(&self.factors).map(|(pair, factor)| pair * factor);
         let expected = expected.chain(std::iter::repeat(0.0));
@@ -208,7 +203,9 @@ impl<'a> ForwardBackward<'a> {
 /// Logarithms become their exponentials, each divided by the largest, whose logarithm is returned.
 fn exp_less_largest(logarithms: &mut [f64]) -> f64 {
     let largest = logarithms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    logarithms.iter_mut().for_each(|value| *value = (*value - largest).exp());
+    for value in logarithms {
+        *value = (*value - largest).exp();
+    }
     largest
 }
 
@@ -321,7 +318,7 @@ mod tests {
         let Fixture { cases } = serde_json::from_str(include_str!("../../tests/fixtures/crf.json")).unwrap();
         assert_eq!(cases.len(), 3);
         for Case { lengths, classes, weights, mut logits, chain, loss, d_logits, d_chain } in cases {
-            let ends: Vec<usize> = lengths.iter().scan(0, |end, length| Some(*end += length).map(|()| *end)).collect();
+            let ends: Vec<usize> = (1..=lengths.len()).map(|count| lengths[..count].iter().sum()).collect();
             let sequences = Sequences { ends: &ends, classes: &classes, weights: Some(&weights) };
             let mut gradient = vec![0.0; chain.len()];
             let ours = crf_loss(&mut logits, &sequences, 1.0, &iob2().with(&chain), &mut gradient);

@@ -124,7 +124,8 @@ fn forbidden_transitions_stay_as_they_are_and_the_others_learn_at_the_heads_rate
     let all: Vec<(f32, f32)> = after.chain(ends.into_iter().flatten()).collect();
     for (score, mask) in &all {
         // The first step of Adam moves every number with a gradient by the rate.
-        let expected = if mask.is_finite() { (score.abs() - 1e-2).abs() < 1e-4 } else { score == mask };
+        let expected =
+            if mask.is_finite() { (score.abs() - 1e-2).abs() < 1e-4 } else { score.to_bits() == mask.to_bits() };
         assert!(expected, "a score of {score}, where {mask} was allowed");
     }
     assert_eq!(all.iter().filter(|(score, _)| score.is_infinite()).count(), 8);
@@ -183,10 +184,7 @@ fn what_makes_no_sequences_is_named() {
     assert!(message(&with(Some(&[20, 10, 42]))).contains("expected ascending ones"));
     assert!(message(&with(Some(&[]))).contains("up to 0"));
     // Row 2 goes on with what row 1 began.
-    assert_eq!(
-        message(&with(Some(&[2, 42]))),
-        "linear-chain CRF: class 2 of row 2 may not stand there: the sequence is forbidden"
-    );
+    assert_eq!(message(&with(Some(&[2, 42]))), "linear-chain CRF: class 2 may not stand at place 0 of its sequence");
     let error = network.add_crf(allowed()).unwrap_err().to_string();
     assert_eq!(error, "linear-chain CRF: the network has one, expected a network without");
     let parameters = Parameters::initialised(&small_config(), 4, 11).unwrap();

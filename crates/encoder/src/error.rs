@@ -171,6 +171,12 @@ pub enum EncoderError {
         /// The first index that does not exist.
         limit: usize,
     },
+    /// Classes that make no sequences of the network's CRF.
+    #[error("linear-chain CRF: {problem}")]
+    Crf {
+        /// What was found and expected.
+        problem: String,
+    },
     /// The thread pool could not be started.
     #[error("cannot start {threads} threads: {source}")]
     Threads {

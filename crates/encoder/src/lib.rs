@@ -8,6 +8,8 @@
 //! state, takes plain structs and gives plain slices. Another device or precision goes behind [`Device`] and
 //! [`Precision`] without its callers noticing.
 //!
+//! The rows that carry a class are learnt each by itself, or with [`Network::add_crf`] as sequences of classes.
+//!
 //! BERT, DistilBERT, RoBERTa, XLM-RoBERTa and ELECTRA are one engine; [`Family`] says what tells them apart.
 //!
 //! Shapes in the docs: `T` packed tokens of a batch, `H` hidden size, `E` embedding width (`H` but in ELECTRA), `I` intermediate size, `A` attention heads,
@@ -41,6 +43,7 @@ mod optimizer;
 mod parameters;
 mod random;
 mod tensors;
+mod transitions;
 mod weights;
 
 pub use batch::PackedBatch;
@@ -52,4 +55,5 @@ pub use memory::TrainingMemory;
 pub use network::{Device, Network, NetworkOptions, Precision, Targets};
 pub use optimizer::AdamW;
 pub use parameters::{Layout, Parameters, Tensor};
-pub use weights::{load_classifier, load_encoder, save};
+pub use transitions::Transitions;
+pub use weights::{load_classifier, load_crf, load_encoder, save};

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 use crate::{
-    AdamW, EncoderConfig, EncoderError, Layout, PackedBatch, Parameters,
+    AdamW, EncoderConfig, EncoderError, Layout, PackedBatch, Parameters, Transitions,
     encoder::{Encoder, Mode, sites},
     head::Head,
-    kernels::cross_entropy::softmax_cross_entropy,
+    kernels::{
+        crf::{Sequences, crf_loss},
+        cross_entropy::softmax_cross_entropy,
+    },
     optimizer::Moments,
 };
 
@@ -57,10 +60,14 @@ pub struct Targets<'a> {
     pub rows: &'a [usize],
     /// The class of each of `rows`.
     pub classes: &'a [u32],
-    /// A distribution over the classes for each of `rows`, `[R, C]`, to be learned in place of its class.
+    /// A distribution over the classes for each of `rows`, `[R, C]`, to be learned in place of its class; not with a CRF.
     pub soft: Option<&'a [f32]>,
-    /// The weight of each of `rows` in the loss; 1 each if absent.
+    /// The weight of each of `rows` in the loss; 1 each if absent. With a CRF a sequence counts with the mean weight of
+    /// its rows: its probability is one number, and has no part that a row could be given.
     pub weights: Option<&'a [f32]>,
+    /// Where each sequence of classes ends among `rows`, ascending; the next one begins there. A CRF needs it, and nothing
+    /// else looks at it.
+    pub sequences: Option<&'a [usize]>,
     /// The loss of a row is multiplied with this before gradients are taken: 1 over the summed weights of the labelled
     /// rows of an optimiser step makes the step's loss a (weighted) mean, however many batches it is made of.
     pub scale: f32,
@@ -74,7 +81,7 @@ impl<'a> Targets<'a> {
     /// Rows and their classes, not weighted or scaled, with seed and pass 0.
     #[must_use]
     pub fn new(rows: &'a [usize], classes: &'a [u32]) -> Self {
-        Self { rows, classes, soft: None, weights: None, scale: 1.0, seed: 0, pass: 0 }
+        Self { rows, classes, soft: None, weights: None, sequences: None, scale: 1.0, seed: 0, pass: 0 }
     }
 }
 
@@ -103,9 +110,10 @@ impl Network {
         config.check()?;
         let NetworkOptions { threads, device: Device::Cpu, precision: Precision::F32 } = *options;
         let classes = parameters.layout().head_bias.len();
-        let expected = Layout::new(&config, classes).len();
-        if parameters.values().len() != expected {
-            return Err(EncoderError::LayoutMismatch { found: parameters.values().len(), expected });
+        let of_crf = parameters.layout().crf.as_ref().map_or(0, |crf| crf.scores.len());
+        let (found, expected) = (parameters.values().len() - of_crf, Layout::new(&config, classes).len());
+        if found != expected {
+            return Err(EncoderError::LayoutMismatch { found, expected });
         }
         let threads = threads.unwrap_or(0);
         let pool = rayon::ThreadPoolBuilder::new()
@@ -121,6 +129,30 @@ impl Network {
             head: Head::default(),
             pool,
         })
+    }
+
+    /// Makes the head, so far a softmax over each row, a linear-chain CRF over sequences of rows. Its scores start at 0,
+    /// and are learnt; what is not `allowed` stays so.
+    ///
+    /// # Errors
+    /// If `allowed` is of another number of classes, or the network has a CRF.
+    pub fn add_crf(&mut self, allowed: Transitions) -> Result<(), EncoderError> {
+        let error = |problem| Err(EncoderError::Crf { problem });
+        if self.transitions().is_some() {
+            return error("the network has one, expected a network without".to_owned());
+        }
+        if allowed.classes() != self.classes() {
+            return error(format!("transitions of {} classes, expected {}", allowed.classes(), self.classes()));
+        }
+        self.parameters.add_crf(allowed);
+        self.training = None;
+        Ok(())
+    }
+
+    /// The scores of the CRF as they are now, if the network has one.
+    #[must_use]
+    pub fn transitions(&self) -> Option<Transitions> {
+        self.parameters.layout().crf.as_ref().map(|crf| crf.chain(self.parameters.values()))
     }
 
     /// The architecture.
@@ -195,12 +227,13 @@ impl Network {
     }
 
     /// Adds the gradients of a batch's loss, and returns the loss times weight, summed over its rows (not multiplied
-    /// with [`Targets::scale`]). The loss is not finite if the numbers overflowed; then the gradients are of no use either.
+    /// with [`Targets::scale`]); with a CRF, over its sequences. The loss is not finite if the numbers overflowed; then the
+    /// gradients are of no use either.
     ///
     /// # Errors
-    /// If the model cannot take the batch, or a row or class does not exist.
+    /// If the model cannot take the batch, a row or class does not exist, or the classes make no sequences of the CRF.
     pub fn accumulate(&mut self, batch: &PackedBatch, targets: &Targets<'_>) -> Result<f64, EncoderError> {
-        let Targets { rows, classes, soft, weights, scale, seed, pass } = *targets;
+        let Targets { rows, classes, soft, weights, sequences, scale, seed, pass } = *targets;
         batch.check(&self.config)?;
         check_index("row", rows.iter().copied(), batch.tokens())?;
         check_index("class", classes.iter().map(|&c| c as usize), self.classes())?;
@@ -216,6 +249,11 @@ impl Network {
         }
         let Self { encoder, head, parameters, pool, config, training, .. } = self;
         let (values, layout) = (parameters.values(), parameters.layout());
+        let crf = layout.crf.as_ref();
+        if crf.is_some() && soft.is_some() {
+            return Err(EncoderError::Crf { problem: "targets that are distributions, expected classes".to_owned() });
+        }
+        let ends = crf.map(|crf| check_sequences(&crf.allowed, classes, sequences)).transpose()?;
         let training = training.get_or_insert_with(|| Training {
             gradients: Parameters::zeros(Arc::clone(layout)),
             moments: Moments::new(layout.len()),
@@ -226,7 +264,13 @@ impl Network {
         Ok(pool.install(|| {
             let hidden = encoder.forward(values, layout, batch, mode);
             let logits = head.forward(values, layout, hidden, rows, dropout);
-            let loss = softmax_cross_entropy(logits, (classes, soft), weights, scale);
+            let loss = match crf.zip(ends) {
+                None => softmax_cross_entropy(logits, (classes, soft), weights, scale),
+                Some((crf, ends)) => {
+                    let sequences = Sequences { ends, classes, weights };
+                    crf_loss(logits, &sequences, scale, &crf.chain(values), &mut d_values[crf.scores.clone()])
+                }
+            };
             let (_, d_hidden) = encoder.output_and_gradient();
             head.backward(values, layout, rows, dropout, (d_values, d_hidden));
             encoder.backward(values, layout, batch, mode, d_values);
@@ -266,4 +310,30 @@ impl Network {
 
 fn check_index(what: &'static str, mut indices: impl Iterator<Item = usize>, limit: usize) -> Result<(), EncoderError> {
     indices.find(|&i| i >= limit).map_or(Ok(()), |found| Err(EncoderError::Index { what, found, limit }))
+}
+
+/// The ends of the sequences, if they are ends of `classes` and no sequence passes a forbidden transition.
+fn check_sequences<'a>(
+    allowed: &Transitions,
+    classes: &[u32],
+    ends: Option<&'a [usize]>,
+) -> Result<&'a [usize], EncoderError> {
+    let error = |problem| Err(EncoderError::Crf { problem });
+    let Some(ends) = ends else { return error("no ends of sequences were given".to_owned()) };
+    let last = ends.last().copied().unwrap_or(0);
+    if !ends.is_sorted() || last != classes.len() {
+        return error(format!("ends of sequences up to {last}, expected ascending ones up to {}", classes.len()));
+    }
+    let mut start = 0;
+    for &end in ends {
+        let mut reached = allowed.start();
+        for (place, &class) in classes[std::mem::replace(&mut start, end)..end].iter().enumerate() {
+            let class = class as usize;
+            if reached[class] == f32::NEG_INFINITY {
+                return error(format!("class {class} may not stand at place {place} of its sequence"));
+            }
+            reached = allowed.after(class);
+        }
+    }
+    Ok(ends)
 }

@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crate::{EncoderConfig, EncoderError, random::Stream};
+use crate::{EncoderConfig, EncoderError, Transitions, random::Stream};
 
 /// One named tensor in the buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,22 @@ pub(crate) struct ProjectionRanges {
     pub bias: Range<usize>,
 }
 
+/// What a network has whose head is a linear-chain CRF.
+#[derive(Debug, Clone)]
+pub(crate) struct CrfRange {
+    /// The learnt scores: `[C, C]` from class to class, start and end, `[C]` each, one after the other.
+    pub scores: Range<usize>,
+    /// What may be, whatever was learnt.
+    pub allowed: Transitions,
+}
+
+impl CrfRange {
+    /// The scores of the chain.
+    pub(crate) fn chain(&self, values: &[f32]) -> Transitions {
+        self.allowed.with(&values[self.scores.clone()])
+    }
+}
+
 /// Which tensor lies where.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -64,6 +80,7 @@ pub struct Layout {
     pub(crate) layers: Vec<LayerRanges>,
     pub(crate) head_weight: Range<usize>,
     pub(crate) head_bias: Range<usize>,
+    pub(crate) crf: Option<CrfRange>,
 }
 
 /// Appends tensors and hands out their places.
@@ -152,7 +169,21 @@ impl Layout {
             layers,
             head_weight,
             head_bias,
+            crf: None,
         }
+    }
+
+    /// The same with the scores of a linear-chain CRF behind it, under the names that pytorch-crf has. They are
+    /// biases of a kind, and do not decay.
+    pub(crate) fn with_crf(self, allowed: Transitions) -> Self {
+        let classes = allowed.classes();
+        let mut builder = Builder { tensors: self.tensors, len: self.len };
+        let start = builder.len;
+        builder.push("crf.transitions".to_owned(), &[classes, classes], false);
+        builder.push("crf.start_transitions".to_owned(), &[classes], false);
+        builder.push("crf.end_transitions".to_owned(), &[classes], false);
+        let crf = Some(CrfRange { scores: start..builder.len, allowed });
+        Self { tensors: builder.tensors, len: builder.len, crf, ..self }
     }
 
     /// All tensors in their order.
@@ -229,10 +260,18 @@ impl Parameters {
                 values[padding * width..][..width].fill(0.0);
             }
         } else {
-            // What does not decay is a bias or belongs to a LayerNorm.
+            // What does not decay is a bias or belongs to a LayerNorm or a CRF.
             let norm_weight = tensor.name.ends_with(".weight");
             values.fill(if norm_weight { 1.0 } else { 0.0 });
         }
+    }
+
+    /// Adds the scores of a linear-chain CRF, which are 0: at first it is a softmax over well-formed sequences.
+    pub(crate) fn add_crf(&mut self, allowed: Transitions) {
+        let layout = Layout::clone(&self.layout).with_crf(allowed);
+        self.values.reserve_exact(layout.len() - self.values.len());
+        self.values.resize(layout.len(), 0.0);
+        self.layout = Arc::new(layout);
     }
 
     /// Which tensor lies where.

@@ -9,16 +9,25 @@ use std::{
 use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
 
 use crate::{
-    EncoderConfig, EncoderError, Layout, Parameters,
+    EncoderConfig, EncoderError, Layout, Parameters, Transitions,
     family::Names,
     tensors::{Place, TensorFiles, is_readable},
 };
 
-/// Where the output layer's weights come from.
-#[derive(Clone, Copy)]
+/// The output layer, and where its weights come from.
 enum Head {
-    Fresh { seed: u64 },
-    File,
+    Fresh { classes: usize, seed: u64 },
+    File { classes: usize },
+    FileWithCrf { allowed: Transitions },
+}
+
+impl Head {
+    fn layout(self, config: &EncoderConfig) -> Layout {
+        match self {
+            Self::Fresh { classes, .. } | Self::File { classes } => Layout::new(config, classes),
+            Self::FileWithCrf { allowed } => Layout::new(config, allowed.classes()).with_crf(allowed),
+        }
+    }
 }
 
 /// An encoder's weights from a safetensors file, or from the files that a `model.safetensors.index.json` names, with a
@@ -36,7 +45,7 @@ pub fn load_encoder(
     classes: usize,
     seed: u64,
 ) -> Result<Parameters, EncoderError> {
-    load(path, config, classes, Head::Fresh { seed })
+    load(path, config, Head::Fresh { classes, seed })
 }
 
 /// An encoder's weights together with those of its token-classification layer of `classes`; else as [`load_encoder`].
@@ -44,20 +53,30 @@ pub fn load_encoder(
 /// # Errors
 /// As [`load_encoder`].
 pub fn load_classifier(path: &Path, config: &EncoderConfig, classes: usize) -> Result<Parameters, EncoderError> {
-    load(path, config, classes, Head::File)
+    load(path, config, Head::File { classes })
 }
 
-fn load(path: &Path, config: &EncoderConfig, classes: usize, head: Head) -> Result<Parameters, EncoderError> {
+/// The same where the token-classification layer has a linear-chain CRF over it: its scores are the tensors
+/// `crf.transitions`, `crf.start_transitions` and `crf.end_transitions`. What is not `allowed` stays forbidden.
+///
+/// # Errors
+/// As [`load_encoder`].
+pub fn load_crf(path: &Path, config: &EncoderConfig, allowed: Transitions) -> Result<Parameters, EncoderError> {
+    load(path, config, Head::FileWithCrf { allowed })
+}
+
+fn load(path: &Path, config: &EncoderConfig, head: Head) -> Result<Parameters, EncoderError> {
     config.check()?;
     let mut files = TensorFiles::open(path)?;
-    let layout = Layout::new(config, classes);
-    let places = find(path, &files, &layout, config.family.names(), head)?;
+    let fresh = if let Head::Fresh { seed, .. } = head { Some(seed) } else { None };
+    let layout = head.layout(config);
+    let places = find(path, &files, &layout, config.family.names(), fresh.is_some())?;
 
     let mut parameters = Parameters::zeros(Arc::new(layout));
     let layout = parameters.layout().clone();
     for (index, (tensor, place)) in layout.tensors().iter().zip(places).enumerate() {
         let Some(place) = place else {
-            let Head::Fresh { seed } = head else { unreachable!("every tensor was found: this is a bug") };
+            let Some(seed) = fresh else { unreachable!("every tensor was found: this is a bug") };
             parameters.initialise_tensor(index, config, seed);
             continue;
         };
@@ -81,7 +100,7 @@ fn find(
     files: &TensorFiles,
     layout: &Layout,
     names: &Names,
-    head: Head,
+    fresh: bool,
 ) -> Result<Vec<Option<Place>>, EncoderError> {
     let mut by_name: BTreeMap<String, (&str, &Place)> = BTreeMap::new();
     for (name, place) in &files.places {
@@ -91,7 +110,7 @@ fn find(
         }
     }
     let found = layout.tensors().iter().map(|tensor| {
-        if matches!(head, Head::Fresh { .. }) && tensor.name.starts_with("classifier.") {
+        if fresh && tensor.name.starts_with("classifier.") {
             return Ok(None);
         }
         let missing = || EncoderError::MissingTensor { path: path.to_owned(), name: tensor.name.clone() };

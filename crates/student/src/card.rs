@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use apprentice_core::Scores;
 
-use crate::TrainSettings;
+use crate::{Head, TrainSettings};
 
 /// What a model card says.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,13 @@ impl ModelCard<'_> {
              sentences: {} optimiser steps, {kept}.\n",
             self.encoder, self.settings.regimen, self.original, self.distilled, self.steps,
         );
+        if self.settings.head == Head::Crf {
+            text.push_str(
+                "The head is a linear-chain CRF. transformers loads the model and computes its logits, but not what was \
+                 learnt of tags that follow each other (`crf.*` in `model.safetensors`, which it reports as unexpected): \
+                 it decides word by word, and its tags differ from those of `apprentice predict`, which is scored here.\n\n",
+            );
+        }
         for (name, scores) in self.scores {
             let _ = writeln!(
                 text,

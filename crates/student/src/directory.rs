@@ -7,7 +7,7 @@ use apprentice_encoder::{EncoderConfig, read_bounded};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    StudentError,
+    Head, StudentError,
     foreign::{LARGEST_TOKENIZER, with_leading_blanks},
     labels::Labels,
     tokenize::{LARGEST_SETTINGS, LARGEST_VOCABULARY, SubwordTokenizer},
@@ -101,6 +101,31 @@ fn ask_for_leading_blanks(directory: &Path, files: &mut Vec<(&'static str, Vec<u
     Ok(())
 }
 
+/// The key of `config.json` that a CRF has, and what it says: the names of the tensors. Others do not know it, and take the
+/// model for one whose classes are decided word by word.
+const CRF: &str = "apprentice_crf";
+
+fn crf_tensors() -> Value {
+    json!({
+        "transitions": "crf.transitions",
+        "start_transitions": "crf.start_transitions",
+        "end_transitions": "crf.end_transitions",
+    })
+}
+
+/// The head that `config.json` says the model has.
+pub(crate) fn head(directory: &Path, config: &Map<String, Value>) -> Result<Head, StudentError> {
+    match config.get(CRF) {
+        None => Ok(Head::Softmax),
+        Some(tensors) if *tensors == crf_tensors() => Ok(Head::Crf),
+        Some(other) => {
+            let found: String = other.to_string().chars().take(200).collect();
+            let problem = format!("{CRF} is {found}, expected {}", crf_tensors());
+            Err(StudentError::Labels { path: directory.join("config.json"), problem })
+        }
+    }
+}
+
 /// The labels that `config.json` gives to the classes.
 pub(crate) fn labels(directory: &Path, config: &Map<String, Value>) -> Result<Labels, StudentError> {
     let error = |problem: String| StudentError::Labels { path: directory.join("config.json"), problem };
@@ -132,6 +157,7 @@ pub(crate) fn labels(directory: &Path, config: &Map<String, Value>) -> Result<La
 pub(crate) fn contents(
     origin: &Origin,
     config: &EncoderConfig,
+    head: Head,
     labels: &Labels,
     tokenizer: &SubwordTokenizer,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, StudentError> {
@@ -145,13 +171,16 @@ pub(crate) fn contents(
     }
     let by_class: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (i.to_string(), n.into())).collect();
     let by_name: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (n, i.into())).collect();
-    // Of the source: the numbers are saved as f32, and the labels' number follows from their names.
-    for key in ["dtype", "torch_dtype", "num_labels", "_num_labels"] {
+    // Of the source: the numbers are saved as f32, the labels' number follows from their names, and the head is another.
+    for key in ["dtype", "torch_dtype", "num_labels", "_num_labels", CRF] {
         map.remove(key);
     }
     map.insert("torch_dtype".into(), json!("float32"));
     map.insert("architectures".into(), json!([config.family.classifier_class()]));
     map.insert("id2label".into(), by_class.into());
+    if head == Head::Crf {
+        map.insert(CRF.into(), crf_tensors());
+    }
     map.insert("label2id".into(), by_name.into());
     let mut files = vec![("config.json", serialise(&map.into())?)];
     if origin.tokenizer_files.is_empty() {

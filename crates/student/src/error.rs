@@ -74,7 +74,7 @@ pub enum StudentError {
         /// The rows of the word embedding.
         embedded: usize,
     },
-    /// The model has no names for its classes, or ones that are no tags.
+    /// The model has no names for its classes, or ones that are no tags, or a head that is not known.
     #[error("{}: {problem}", path.display())]
     Labels {
         /// The configuration file.

@@ -1,12 +1,13 @@
 //! The classes of the head, and how logits become well-formed tags and entities.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use apprentice_core::{Confidence, Entity, Scheme, Sentence, Tag, tags};
+use apprentice_encoder::Transitions;
 
 use crate::{
     Prediction,
-    lattice::{self, Lattice, Transitions},
+    lattice::{self, Lattice},
 };
 
 /// The tags that the head tells apart, by class.
@@ -48,6 +49,19 @@ impl Labels {
         let may_follow = |previous: usize, next: usize| may_start[next] || goes_on(&tags[previous], &tags[next]);
         let transitions = Transitions::allowing(tags.len(), |first| may_start[first], may_follow);
         Self { tags, transitions }
+    }
+
+    /// What a chain of classes scores: 0 where it is well-formed, −∞ elsewhere, if nothing was learnt of it.
+    pub(crate) fn transitions(&self) -> &Transitions {
+        &self.transitions
+    }
+
+    /// The same with what was learnt of transitions, if anything was.
+    pub(crate) fn scored(&self, transitions: Option<Transitions>) -> Cow<'_, Self> {
+        match transitions {
+            Some(transitions) => Cow::Owned(Self { tags: self.tags.clone(), transitions }),
+            None => Cow::Borrowed(self),
+        }
     }
 
     /// The number of classes.
@@ -94,7 +108,8 @@ impl Labels {
             .collect()
     }
 
-    /// The well-formed sequence of classes with the largest sum of logits (Viterbi, 1967); the first best wins.
+    /// The well-formed sequence of classes with the largest sum of logits, and of what was learnt of transitions; the first
+    /// best wins.
     ///
     /// `logits` is `[words, classes]`.
     #[must_use]
@@ -149,14 +164,41 @@ fn goes_on(previous: &Tag, next: &Tag) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use apprentice_encoder::{EncoderConfig, Network, NetworkOptions, Parameters};
+
     use super::*;
 
-    /// The labels to try: one has a type without `B-`, one two classes of one name.
-    fn several() -> [Labels; 3] {
+    /// The labels to try: one has a type without `B-`, one two classes of one name; and the same after something was learnt
+    /// of their transitions.
+    fn several() -> Vec<Labels> {
         let [x, y] = ["X", "Y"].map(std::sync::Arc::<str>::from);
         let only_inside = vec![Tag::Outside, Tag::Inside(x.clone()), Tag::Begin(y.clone()), Tag::Inside(y)];
         let twice = vec![Tag::Begin(x.clone()), Tag::Inside(x.clone()), Tag::Outside, Tag::Begin(x)];
-        [Labels::iob2(["A", "B"]), Labels::from_tags(only_inside), Labels::from_tags(twice)]
+        let plain = [Labels::iob2(["A", "B"]), Labels::from_tags(only_inside), Labels::from_tags(twice)];
+        let learnt = plain.each_ref().map(learnt);
+        assert!(plain != learnt);
+        plain.into_iter().chain(learnt).collect()
+    }
+
+    /// The same labels after something was learnt of their transitions.
+    fn learnt(labels: &Labels) -> Labels {
+        let config =
+            EncoderConfig { vocab_size: 2, hidden_size: 2, num_attention_heads: 1, ..EncoderConfig::default() };
+        let config = EncoderConfig { num_hidden_layers: 1, intermediate_size: 2, pad_token_id: None, ..config };
+        let parameters = Parameters::initialised(&config, labels.len(), 1).unwrap();
+        let mut network = Network::new(config, parameters, &NetworkOptions::with_threads(Some(1))).unwrap();
+        network.add_crf(labels.transitions().clone()).unwrap();
+        let values: Vec<f32> = (0..network.parameters().values().len()).map(|i| (i as f32 * 1.7).sin() * 4.0).collect();
+        network.set_parameters(&values).unwrap();
+        labels.scored(network.transitions()).into_owned()
+    }
+
+    /// The sum of logits and transitions, which is −∞ if the sequence is not well-formed.
+    fn score(labels: &Labels, logits: &[f32], classes: &[usize]) -> f32 {
+        let (chain, last) = (&labels.transitions, classes[classes.len() - 1]);
+        let rows: f32 = classes.iter().zip(logits.chunks_exact(labels.len())).map(|(c, row)| row[*c]).sum();
+        let between: f32 = classes.windows(2).map(|pair| chain.after(pair[0])[pair[1]]).sum();
+        rows + chain.start()[classes[0]] + between + chain.end()[last]
     }
 
     /// Sequences of classes with their sums of logits.
@@ -173,9 +215,8 @@ mod tests {
         let case = |_| {
             let logits: Vec<f32> = (0..4 * n).map(|_| random()).collect();
             let all = (0..n.pow(4)).map(|code| (0..4).map(|word| code / n.pow(3 - word) % n).collect::<Vec<_>>());
-            let sum = |classes: &[usize]| classes.iter().enumerate().map(|(w, c)| logits[w * n + c]).sum();
             let sums = all.filter(|classes| is_well_formed(labels, classes)).map(|classes| {
-                let sum = sum(&classes);
+                let sum = score(labels, &logits, &classes);
                 (classes, sum)
             });
             let sums = sums.collect();
@@ -200,7 +241,7 @@ mod tests {
             for (logits, sums) in cases(&labels) {
                 let (classes, best) = sums.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a }).unwrap();
                 let ours = labels.decode(&logits);
-                let sum: f32 = ours.iter().enumerate().map(|(w, c)| logits[w * labels.len() + c]).sum();
+                let sum = score(&labels, &logits, &ours);
                 assert!((sum - best).abs() < 1e-4, "{ours:?} scores {sum}, {classes:?} scores {best}");
                 assert!(is_well_formed(&labels, &ours), "{ours:?}");
             }

@@ -1,54 +1,18 @@
 //! All sequences of classes that the words of a sentence may have: the best one, and how likely a part of it is.
 //!
-//! A sequence scores the sum of its words' logits and of the [`Transitions`] between them; transitions that make no well-formed
-//! tags score negative infinity. The exponential of a sequence's score, divided by the sum over all sequences, is its
-//! probability: a linear chain, as a conditional random field has it (Lafferty, `McCallum` and Pereira 2001), but that no
-//! transition is learned. The time is linear in the words, and everything is summed as logarithms in `f64`, so neither
+//! A sequence scores the sum of its words' logits and of the [`Transitions`] between them; transitions that make no
+//! well-formed tags score negative infinity. The exponential of a sequence's score, divided by the sum over all sequences,
+//! is its probability: a linear chain, as a conditional random field has it (Lafferty, `McCallum` and Pereira 2001), whose
+//! transitions score 0 where none were learnt. The time is linear in the words, and everything is summed as logarithms in `f64`, so neither
 //! long documents nor extreme logits leave its range.
 
 use std::ops::Range;
 
-/// The scores of a chain of classes: of the class it starts with, of each class after another, and of the class it ends
-/// with; −∞ is forbidden.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Transitions {
-    classes: usize,
-    /// `[classes, classes]` from class to class, then start and end.
-    scores: Vec<f32>,
-}
-
-impl Transitions {
-    /// 0 for what may be, −∞ for what may not: `may_start` is asked of each class, `may_follow` of each class and the
-    /// next. Every class may be the last.
-    pub fn allowing(
-        classes: usize,
-        may_start: impl Fn(usize) -> bool,
-        may_follow: impl Fn(usize, usize) -> bool,
-    ) -> Self {
-        let score = |allowed| if allowed { 0.0 } else { f32::NEG_INFINITY };
-        let pairs = (0..classes).flat_map(|previous| (0..classes).map(move |next| (previous, next)));
-        let between = pairs.map(|(previous, next)| score(may_follow(previous, next)));
-        let start = (0..classes).map(|first| score(may_start(first)));
-        Self { classes, scores: between.chain(start).chain(std::iter::repeat_n(0.0, classes)).collect() }
-    }
-
-    fn start(&self) -> &[f32] {
-        &self.scores[self.classes * self.classes..][..self.classes]
-    }
-
-    /// Of each class after `previous`.
-    fn after(&self, previous: usize) -> &[f32] {
-        &self.scores[previous * self.classes..][..self.classes]
-    }
-
-    fn end(&self) -> &[f32] {
-        &self.scores[self.classes * (self.classes + 1)..]
-    }
-}
+use apprentice_encoder::Transitions;
 
 /// The sequence with the largest score (Viterbi, 1967); the first best wins. `logits` is `[words, classes]`.
 pub(crate) fn best(transitions: &Transitions, logits: &[f32]) -> Vec<usize> {
-    let n = transitions.classes;
+    let n = transitions.classes();
     let mut best: Vec<f32> = Vec::new();
     let mut came_from: Vec<usize> = Vec::with_capacity(logits.len());
     for row in logits.chunks_exact(n) {
@@ -94,7 +58,7 @@ pub(crate) struct Lattice<'a> {
 impl<'a> Lattice<'a> {
     /// Of at least one word; `logits` is `[words, classes]`.
     pub fn new(transitions: &'a Transitions, logits: &'a [f32]) -> Self {
-        let n = transitions.classes;
+        let n = transitions.classes();
         let words = logits.len() / n;
         let mut lattice =
             Self { transitions, logits, forward: vec![0.0; words * n], backward: vec![0.0; words * n], total: 0.0 };
@@ -123,7 +87,7 @@ impl<'a> Lattice<'a> {
         within: impl Fn(usize) -> bool,
         joins: impl Fn(usize, usize) -> bool + Copy,
     ) -> f64 {
-        let classes: Vec<usize> = (0..self.transitions.classes).filter(|&class| within(class)).collect();
+        let classes: Vec<usize> = (0..self.transitions.classes()).filter(|&class| within(class)).collect();
         let first = |class| self.reaching(words.start, class, |from| !joins(from, class));
         let mut sums: Vec<f64> = classes.iter().map(|&class| first(class) + self.logit(words.start, class)).collect();
         for word in words.start + 1..words.end {
@@ -139,20 +103,20 @@ impl<'a> Lattice<'a> {
     }
 
     fn logit(&self, word: usize, class: usize) -> f64 {
-        f64::from(self.logits[word * self.transitions.classes + class])
+        f64::from(self.logits[word * self.transitions.classes() + class])
     }
 
     /// The sum over what comes before a word of this class, from the previous classes that `before` takes.
     fn reaching(&self, word: usize, class: usize, before: impl Fn(usize) -> bool) -> f64 {
         let Some(previous) = word.checked_sub(1) else { return f64::from(self.transitions.start()[class]) };
-        let n = self.transitions.classes;
+        let n = self.transitions.classes();
         let from = (0..n).filter(|&from| before(from));
         log_sum_exp(from.map(|from| self.forward[previous * n + from] + f64::from(self.transitions.after(from)[class])))
     }
 
     /// The sum over what comes behind a word of this class, through the next classes that `behind` takes.
     fn leaving(&self, word: usize, class: usize, behind: impl Fn(usize) -> bool) -> f64 {
-        let n = self.transitions.classes;
+        let n = self.transitions.classes();
         let next = word + 1;
         if next * n == self.logits.len() {
             return f64::from(self.transitions.end()[class]);

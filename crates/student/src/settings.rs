@@ -1,6 +1,6 @@
 //! All settings of a training run.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use apprentice_core::{Budget, Course, Regimen, Schedule, Warmup};
 use apprentice_encoder::AdamW;
@@ -23,6 +23,9 @@ pub struct TrainSettings {
     /// An optimiser step's sentences are computed in this many parts: less memory, the same result but for rounding
     /// and dropout.
     pub accumulation: usize,
+    /// How the classes of a sentence's words are learnt together.
+    #[serde(skip_serializing_if = "is_default")]
+    pub head: Head,
     /// The learning rate that the schedule scales.
     pub learning_rate: f64,
     /// How the learning rate moves; `simple-mix` is constant whatever stands here.
@@ -99,6 +102,40 @@ impl FromStr for ConfidenceUse {
     }
 }
 
+/// The output layer: how the classes of a sentence's words belong together. Both predict well-formed tags only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Head {
+    /// Each word has a distribution of its own: cross-entropy of its softmax.
+    #[default]
+    Softmax,
+    /// All well-formed sequences of a sentence have one distribution, to which scores of class after class are learnt: a
+    /// linear-chain CRF (Lample et al., "Neural Architectures for Named Entity Recognition", 2016). They start at 0. A
+    /// sentence's weight is the mean of its words'.
+    Crf,
+}
+
+impl FromStr for Head {
+    type Err = StudentError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "softmax" => Ok(Self::Softmax),
+            "crf" => Ok(Self::Crf),
+            _ => Err(StudentError::Setting { setting: "head", found: text.to_owned(), expected: "softmax or crf" }),
+        }
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Softmax => "softmax",
+            Self::Crf => "crf",
+        })
+    }
+}
+
 /// How one pool of data is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -117,6 +154,7 @@ impl Default for TrainSettings {
             batch_size: 32,
             batch_tokens: None,
             accumulation: 1,
+            head: Head::Softmax,
             learning_rate: 1e-4,
             schedule: Schedule::Linear,
             warmup_steps: 0,
@@ -157,6 +195,13 @@ impl TrainSettings {
         }
         if self.batch_tokens.is_none() && self.accumulation > self.batch_size {
             return setting("accumulation", &self.accumulation, "at most batch_size");
+        }
+        if self.head == Head::Crf && (self.label_smoothing > 0.0 || self.confidence == ConfidenceUse::Target) {
+            return setting(
+                "head",
+                &self.head,
+                "softmax, because the targets are to be distributions over the classes",
+            );
         }
         if self.patience == Some(0) {
             return setting("patience", &0, "at least 1");

@@ -4,11 +4,11 @@ use std::{path::Path, str::FromStr};
 
 use apprentice_core::{Entity, Scores, Sentence, metrics};
 use apprentice_encoder::{
-    EncoderConfig, Network, NetworkOptions, PackedBatch, Parameters, load_classifier, load_encoder,
+    EncoderConfig, Network, NetworkOptions, PackedBatch, Parameters, load_classifier, load_crf, load_encoder,
 };
 
 use crate::{
-    Prediction, StudentError, directory,
+    Head, Prediction, StudentError, directory,
     directory::Origin,
     labels::Labels,
     tokenize::{SubwordTokenizer, Window},
@@ -114,7 +114,10 @@ impl Student {
     pub fn load(directory: &Path, options: &NetworkOptions) -> Result<Self, StudentError> {
         let parts = directory::read(directory)?;
         let labels = directory::labels(directory, &parts.origin.config)?;
-        let parameters = load_classifier(&parts.weights, &parts.config, labels.len())?;
+        let parameters = match directory::head(directory, &parts.origin.config)? {
+            Head::Softmax => load_classifier(&parts.weights, &parts.config, labels.len())?,
+            Head::Crf => load_crf(&parts.weights, &parts.config, labels.transitions().clone())?,
+        };
         Ok(Self {
             network: Network::new(parts.config, parameters, options)?,
             tokenizer: parts.tokenizer,
@@ -128,7 +131,8 @@ impl Student {
     /// # Errors
     /// If a file cannot be written.
     pub fn save(&self, directory: &Path, card: &str) -> Result<(), StudentError> {
-        let mut files = directory::contents(&self.origin, self.network.config(), &self.labels, &self.tokenizer)?;
+        let config = self.network.config();
+        let mut files = directory::contents(&self.origin, config, self.head(), &self.labels, &self.tokenizer)?;
         files.push(("README.md", card.as_bytes().to_vec()));
         for (name, content) in files {
             let path = directory.join(name);
@@ -137,6 +141,25 @@ impl Student {
             std::io::Write::write_all(&mut file, &content).map_err(|source| StudentError::Io { path, source })?;
         }
         Ok(apprentice_encoder::save(self.network.parameters(), &directory.join("model.safetensors"))?)
+    }
+
+    /// The output layer.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        if self.network.transitions().is_some() { Head::Crf } else { Head::Softmax }
+    }
+
+    /// Gives a student, whose head is a softmax if it is fresh, the head that is asked for.
+    pub(crate) fn set_head(&mut self, head: Head) -> Result<(), StudentError> {
+        match (self.head(), head) {
+            (Head::Softmax, Head::Crf) => Ok(self.network.add_crf(self.labels.transitions().clone())?),
+            (Head::Crf, Head::Softmax) => Err(StudentError::Setting {
+                setting: "head",
+                found: head.to_string(),
+                expected: "crf, because the student has one",
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The classes.
@@ -196,7 +219,8 @@ impl Student {
                 logits[sentence][window.words.start * classes..window.words.end * classes].copy_from_slice(own);
             }
         }
-        Ok(logits.iter().map(|logits| self.labels.predict(logits)).collect())
+        let labels = self.labels.scored(self.network.transitions());
+        Ok(logits.iter().map(|logits| labels.predict(logits)).collect())
     }
 
     /// A vector for each sentence, of length 1 and as many numbers as the encoder has units, such that sentences alike have

@@ -32,7 +32,7 @@ pub struct StepReport {
     pub steps: usize,
     /// The epoch, counted from 1.
     pub epoch: usize,
-    /// Mean cross-entropy per labelled word, weighted, in nats.
+    /// Mean cross-entropy per labelled word, weighted, in nats. With a CRF, that of the sentences divided by their words.
     pub loss: f64,
     /// The learning rate of this step.
     pub learning_rate: f64,
@@ -165,9 +165,10 @@ impl Trainer {
     /// # Errors
     /// If a setting makes no sense, the regimen lacks data, a sentence has an entity type that the student has no class
     /// for, or the tokeniser fails.
-    pub fn new(student: Student, data: TrainingData<'_>, settings: &TrainSettings) -> Result<Self, StudentError> {
+    pub fn new(mut student: Student, data: TrainingData<'_>, settings: &TrainSettings) -> Result<Self, StudentError> {
         settings.check()?;
         data.check(settings)?;
+        student.set_head(settings.head)?;
         let max_length = student.max_length(settings.max_length);
         let pools: Result<Vec<_>, _> =
             data.pools().map(|pool| examples(&student, pool, settings, max_length)).collect();
@@ -399,6 +400,7 @@ impl Trainer {
             let targets = Targets {
                 soft: soft.as_deref(),
                 weights: Some(&packed.weights),
+                sequences: Some(&packed.sentences),
                 scale: (1.0 / weight) as f32,
                 seed: self.settings.seed,
                 pass: self.cursor.passes,
@@ -475,6 +477,8 @@ struct Labelled {
     weights: Vec<f32>,
     /// Of each row if any example has them, else empty.
     shares: Vec<f32>,
+    /// Where each sentence ends among the rows, all its windows together.
+    sentences: Vec<usize>,
 }
 
 impl Labelled {
@@ -493,6 +497,7 @@ impl Labelled {
                 }
                 packed.batch.push(&window.ids);
             }
+            packed.sentences.push(packed.rows.len());
         }
         packed
     }

@@ -70,6 +70,26 @@ fn a_plan_says_what_the_run_then_does() {
 }
 
 #[test]
+fn a_crf_is_trained_and_predicts_from_its_directory() {
+    let (directory, arguments) = pools();
+    let at = directory.path();
+    let crf = with(&arguments, &["--head", "crf", "--dev", "o.conll", "-o", "run"]);
+    succeeds(at, &crf);
+    let read = |name: &str| std::fs::read_to_string(at.join("run").join(name)).unwrap();
+    assert!(read("settings.toml").contains("head = \"crf\""), "{}", read("settings.toml"));
+    assert!(read("model/README.md").contains("linear-chain CRF"));
+    // What the saved model predicts on dev is what the run said that it does.
+    succeeds(at, &["-q", "predict", "--model", "run/model", "o.conll", "-o", "predicted.conll"]);
+    assert_eq!(std::fs::read_to_string(at.join("predicted.conll")).unwrap(), read("predictions.dev.conll"));
+    write(&directory, "run.toml", &read("settings.toml"));
+    succeeds(at, &["-q", "train", "--config", "run.toml", "-o", "again"]);
+    let weights = |run: &str| std::fs::read(at.join(run).join("model/model.safetensors")).unwrap();
+    assert!(weights("run") == weights("again"), "the same settings gave other weights");
+    let plan = with(&arguments, &["--plan", "--head", "argmax"]);
+    assert_eq!(run_in(at, &plan).status.code(), Some(2));
+}
+
+#[test]
 fn a_plan_as_people_read_it() {
     let (directory, arguments) = pools();
     let text =

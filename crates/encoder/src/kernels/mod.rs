@@ -9,6 +9,7 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod bias;
+pub(crate) mod crf;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod layer_norm;

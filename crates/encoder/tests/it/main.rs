@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
 
+mod crf;
 mod foreign;
 mod invariants;
 mod parity;

@@ -4,7 +4,7 @@ use apprentice_core::Sentence;
 use std::path::Path;
 
 use apprentice_encoder::NetworkOptions;
-use apprentice_student::{Student, labels::Labels};
+use apprentice_student::{Head, ModelCard, Student, TrainSettings, Trainer, TrainingData, labels::Labels};
 
 use crate::{student, toy};
 
@@ -42,6 +42,88 @@ fn a_saved_student_predicts_the_same_and_saves_the_same() {
         let read = |directory: &Path| std::fs::read(directory.join(name)).unwrap();
         assert!(read(directory.path()) == read(again.path()), "{name} changed");
     }
+}
+
+/// A student that learnt the toy language a little, with a CRF.
+fn trained_with_crf() -> Student {
+    let settings =
+        TrainSettings { epochs: 2, batch_size: 8, learning_rate: 5e-3, head: Head::Crf, ..Default::default() };
+    let data = toy(40, 0);
+    let mut trainer = Trainer::new(student(1, 2), TrainingData::original(&data), &settings).unwrap();
+    assert!(trainer.by_ref().all(|report| report.is_ok()));
+    trainer.finish().unwrap().student
+}
+
+#[test]
+fn a_saved_crf_predicts_the_same_and_saves_the_same() {
+    let mut before = trained_with_crf();
+    let directory = tempfile::tempdir().unwrap();
+    before.save(directory.path(), "").unwrap();
+    let mut after = Student::load(directory.path(), &NetworkOptions::default()).unwrap();
+    assert_eq!((before.head(), after.head()), (Head::Crf, Head::Crf));
+    let sentences = toy(60, 100);
+    let predicted = before.predict(&sentences, None).unwrap();
+    assert!(
+        predicted.iter().any(|prediction| !prediction.entities.is_empty()),
+        "the test is empty: nothing was predicted"
+    );
+    assert_eq!(predicted, after.predict(&sentences, None).unwrap());
+    let read = |directory: &Path, name| std::fs::read(directory.join(name)).unwrap();
+    let again = tempfile::tempdir().unwrap();
+    after.save(again.path(), "").unwrap();
+    for name in ["model.safetensors", "config.json"] {
+        assert!(read(directory.path(), name) == read(again.path(), name), "{name} changed");
+    }
+
+    // As an encoder it has a head of the usual kind, and says nothing of another.
+    let labels = Labels::iob2(["SHIP"]);
+    let other = Student::from_encoder(directory.path(), labels, 1, &NetworkOptions::default()).unwrap();
+    other.save(again.path(), "").unwrap();
+    assert!(!String::from_utf8(read(again.path(), "config.json")).unwrap().contains("crf"));
+    Student::load(again.path(), &NetworkOptions::default()).unwrap();
+    // Nothing that was learnt is dropped in silence.
+    let error = Trainer::new(after, TrainingData::original(&toy(4, 0)), &TrainSettings::default()).err().unwrap();
+    assert_eq!(error.to_string(), "head = softmax: expected crf, because the student has one");
+}
+
+#[test]
+fn faults_of_a_crf_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    trained_with_crf().save(path, "").unwrap();
+    change(path, "config.json", "\"crf.transitions\"", "\"crf.trans\"");
+    let error = load_error(path);
+    assert!(error.contains("config.json: apprentice_crf is") && error.contains("expected {"), "{error}");
+    change(path, "config.json", "\"crf.trans\"", "\"crf.transitions\"");
+    // A class more, of which no tensor knows.
+    change(path, "config.json", "\"id2label\": {", "\"id2label\": { \"5\": \"B-SHIP\",");
+    assert!(load_error(path).contains("`classifier.weight` has shape [5, 32], config.json says [6, 32]"));
+    change(path, "config.json", " \"5\": \"B-SHIP\",", "");
+    student(1, 2).save(&path.join("."), "").unwrap();
+    change(path, "config.json", "\"id2label\"", "\"apprentice_crf\": true, \"id2label\"");
+    assert!(load_error(path).contains("apprentice_crf is true, expected {"));
+}
+
+#[test]
+fn a_card_says_what_others_do_not_compute() {
+    let card = |head| {
+        let settings = TrainSettings { head, ..TrainSettings::default() };
+        let (encoder, scores) = ("x", &[][..]);
+        let card = ModelCard {
+            encoder,
+            settings: &settings,
+            original: 1,
+            distilled: 0,
+            steps: 1,
+            best_epoch: None,
+            scores,
+            warning: None,
+        };
+        card.render().unwrap()
+    };
+    assert!(!card(Head::Softmax).contains("head ="));
+    let of_crf = card(Head::Crf);
+    assert!(of_crf.contains("linear-chain CRF") && of_crf.contains("head = \"crf\""), "{of_crf}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use apprentice_core::{Confidence, Course, Entity, Provenance, Regimen, Schedule, Sentence};
 use apprentice_student::{
-    ConfidenceUse, Drawn, PoolSettings, RunPlan, StepReport, StudentError, TrainSettings, Trained, Trainer,
+    ConfidenceUse, Drawn, Head, PoolSettings, RunPlan, StepReport, StudentError, TrainSettings, Trained, Trainer,
     TrainingData, TrainingPool,
 };
 
@@ -53,23 +53,28 @@ fn weights(trained: &Trained) -> Vec<u8> {
 
 #[test]
 fn learns_the_toy_language() {
-    let (reports, mut trained) = run(&settings(), 2, true);
-    assert!(reports[0].loss > 1.0 && reports.last().unwrap().loss < 0.2, "{reports:?}");
-    let scores = trained.student.evaluate(&toy(30, 300), None).unwrap();
-    assert!(scores.micro.prf.f1 > 0.95, "{scores:?}");
+    for head in [Head::Softmax, Head::Crf] {
+        let (reports, mut trained) = run(&TrainSettings { head, ..settings() }, 2, true);
+        assert!(reports[0].loss > 1.0 && reports.last().unwrap().loss < 0.2, "{reports:?}");
+        let scores = trained.student.evaluate(&toy(30, 300), None).unwrap();
+        assert!(scores.micro.prf.f1 > 0.95, "{head}: {scores:?}");
+        assert_eq!(trained.student.head(), head);
+    }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_bits_whatever_the_threads() {
-    let short = TrainSettings { epochs: 2, regimen: Regimen::All, ..settings() };
-    let (reports, trained) = run(&short, 1, true);
-    for threads in [1, 2] {
-        let (again, other) = run(&short, threads, true);
-        assert_eq!(reports, again, "{threads} threads: other reports");
-        assert!(weights(&trained) == weights(&other), "{threads} threads: other weights");
+    for head in [Head::Softmax, Head::Crf] {
+        let short = TrainSettings { epochs: 2, regimen: Regimen::All, head, ..settings() };
+        let (reports, trained) = run(&short, 1, true);
+        for threads in [1, 2] {
+            let (again, other) = run(&short, threads, true);
+            assert_eq!(reports, again, "{head}, {threads} threads: other reports");
+            assert!(weights(&trained) == weights(&other), "{head}, {threads} threads: other weights");
+        }
+        let (_, other) = run(&TrainSettings { seed: 2, ..short }, 1, true);
+        assert!(weights(&trained) != weights(&other), "{head}: another seed gives the same weights");
     }
-    let (_, other) = run(&TrainSettings { seed: 2, ..short }, 1, true);
-    assert!(weights(&trained) != weights(&other), "another seed gives the same weights");
 }
 
 #[test]
@@ -125,6 +130,27 @@ fn accumulation_changes_nothing_but_rounding() {
     }
     assert_eq!(losses[0].tokens, losses[1].tokens);
     assert!((losses[0].loss - losses[1].loss).abs() < 0.05, "{losses:?}");
+}
+
+#[test]
+fn a_sentence_of_several_windows_is_one_sequence() {
+    // A name of six words, which windows of four words cut: the second one begins with an `I-`.
+    let long = |i: usize| {
+        let words: Vec<String> = (0..12).map(|word| format!("w{}", (i + word) % 5)).collect();
+        let entity = Entity { span: apprentice_core::Span::new(2, 8).unwrap(), label: "PER".into() };
+        let sentence = Sentence::from_words(format!("long-{i}"), words.iter().map(String::as_str));
+        sentence.with_entities(vec![entity], Provenance::Original).unwrap()
+    };
+    let sentences: Vec<Sentence> = (0..9).map(long).collect();
+    let of = |max_length, head| {
+        let settings = TrainSettings { epochs: 1, batch_size: 3, accumulation: 2, max_length, head, ..settings() };
+        finish(Trainer::new(student(1, 2), TrainingData::original(&sentences), &settings).unwrap()).0
+    };
+    let (whole, cut) = (of(None, Head::Crf), of(Some(8), Head::Crf));
+    assert!(cut[0].tokens > whole[0].tokens, "the test is empty: nothing was cut");
+    assert!(cut.iter().all(|report| report.loss.is_finite() && report.loss > 0.0), "{cut:?}");
+    // Fewer sequences are well-formed than there are, so each of them is likelier at first.
+    assert!(whole[0].loss < of(None, Head::Softmax)[0].loss);
 }
 
 #[test]
@@ -218,12 +244,17 @@ fn several_pools_have_shares_and_weights_over_time() {
 
 #[test]
 fn weights_reach_the_loss() {
+    [Head::Softmax, Head::Crf].into_iter().for_each(weights_reach_the_loss_of);
+}
+
+fn weights_reach_the_loss_of(head: Head) {
     // One step of all sentences: the loss is the mean that the weights make, and a weight common to all changes nothing.
     let losses = |weights: [&str; 3]| {
         let settings = TrainSettings {
             epochs: 1,
             batch_size: 99,
             regimen: Regimen::All,
+            head,
             pools: pools(&[("original", None, weights[0]), ("a", None, weights[1]), ("b", None, weights[2])]),
             ..settings()
         };

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use apprentice_core::{Course, Regimen, Schedule};
-use apprentice_student::ConfidenceUse;
+use apprentice_student::{ConfidenceUse, Head};
 use clap::Args as ClapArgs;
 use serde::{Serialize, Serializer};
 
@@ -59,6 +59,9 @@ struct TrainingFlags {
     /// Parts in which a step's sentences are computed, to save memory [default: 1]
     #[arg(long)]
     accumulation: Option<usize>,
+    /// softmax, or crf: learn which tag follows which, and sentences as a whole [default: softmax]
+    #[arg(long)]
+    head: Option<Head>,
     /// The learning rate that the schedule scales [default: 1e-4]
     #[arg(long)]
     learning_rate: Option<f64>,

@@ -129,7 +129,8 @@ def main():
         results = [json.load(open(folders[name, seed] / "result.json")) for seed in a.seeds]
         tokens = statistics.mean(r["train_seconds"] * r["tokens_per_second"] for r in results)
         print(f"| {name} | {results[0]['steps']} | {tokens:.0f} |")
-    predicted = [f"{name}={folders[name, seed]}/predictions.test.conll" for name in rows for seed in a.seeds]
+    # A system's name has no `=`.
+    predicted = [f"{name.replace('=', ' ')}={folders[name, seed]}/predictions.test.conll" for name in rows for seed in a.seeds]
     subprocess.run([a.apprentice, "score", "--markdown", "--gold", files["test"], "--predicted", *predicted], check=True)
 
 

@@ -60,8 +60,6 @@ pub struct Targets<'a> {
     pub rows: &'a [usize],
     /// The class of each of `rows`.
     pub classes: &'a [u32],
-    /// A distribution over the classes for each of `rows`, `[R, C]`, to be learned in place of its class; not with a CRF.
-    pub soft: Option<&'a [f32]>,
     /// The weight of each of `rows` in the loss; 1 each if absent. With a CRF a sequence counts with the mean weight of
     /// its rows: its probability is one number, and has no part that a row could be given.
     pub weights: Option<&'a [f32]>,
@@ -81,7 +79,7 @@ impl<'a> Targets<'a> {
     /// Rows and their classes, not weighted or scaled, with seed and pass 0.
     #[must_use]
     pub fn new(rows: &'a [usize], classes: &'a [u32]) -> Self {
-        Self { rows, classes, soft: None, weights: None, sequences: None, scale: 1.0, seed: 0, pass: 0 }
+        Self { rows, classes, weights: None, sequences: None, scale: 1.0, seed: 0, pass: 0 }
     }
 }
 
@@ -233,7 +231,7 @@ impl Network {
     /// # Errors
     /// If the model cannot take the batch, a row or class does not exist, or the classes make no sequences of the CRF.
     pub fn accumulate(&mut self, batch: &PackedBatch, targets: &Targets<'_>) -> Result<f64, EncoderError> {
-        let Targets { rows, classes, soft, weights, sequences, scale, seed, pass } = *targets;
+        let Targets { rows, classes, weights, sequences, scale, seed, pass } = *targets;
         batch.check(&self.config)?;
         check_index("row", rows.iter().copied(), batch.tokens())?;
         check_index("class", classes.iter().map(|&c| c as usize), self.classes())?;
@@ -243,16 +241,9 @@ impl Network {
         if let Some(weights) = weights.filter(|weights| weights.len() != rows.len()) {
             return Err(EncoderError::Index { what: "weight of row", found: weights.len(), limit: rows.len() });
         }
-        if let Some(soft) = soft.filter(|soft| soft.len() != rows.len() * self.classes()) {
-            let limit = rows.len() * self.classes();
-            return Err(EncoderError::Index { what: "target of row and class", found: soft.len(), limit });
-        }
         let Self { encoder, head, parameters, pool, config, training, .. } = self;
         let (values, layout) = (parameters.values(), parameters.layout());
         let crf = layout.crf.as_ref();
-        if crf.is_some() && soft.is_some() {
-            return Err(EncoderError::Crf { problem: "targets that are distributions, expected classes".to_owned() });
-        }
         let ends = crf.map(|crf| check_sequences(&crf.allowed, classes, sequences)).transpose()?;
         let training = training.get_or_insert_with(|| Training {
             gradients: Parameters::zeros(Arc::clone(layout)),
@@ -265,7 +256,7 @@ impl Network {
             let hidden = encoder.forward(values, layout, batch, mode);
             let logits = head.forward(values, layout, hidden, rows, dropout);
             let loss = match crf.zip(ends) {
-                None => softmax_cross_entropy(logits, (classes, soft), weights, scale),
+                None => softmax_cross_entropy(logits, classes, weights, scale),
                 Some((crf, ends)) => {
                     let sequences = Sequences { ends, classes, weights };
                     crf_loss(logits, &sequences, scale, &crf.chain(values), &mut d_values[crf.scores.clone()])

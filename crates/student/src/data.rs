@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use apprentice_core::{Batch, Plan, Pool, Pools, Sentence};
 
-use crate::{ConfidenceUse, Student, StudentError, TrainSettings, tokenize::Window};
+use crate::{Student, StudentError, TrainSettings, tokenize::Window};
 
 /// Labelled sentences under a name.
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +97,6 @@ pub(crate) struct Example {
     pub(crate) classes: Vec<u32>,
     /// What the loss of each word is multiplied by, beside the pool's own weight.
     pub(crate) weights: Vec<f32>,
-    /// What each word's class has of its target, `O` having the rest; empty if all have all of it.
-    pub(crate) shares: Vec<f32>,
 }
 
 impl Example {
@@ -128,20 +126,12 @@ pub(crate) fn examples(
                 known: student.labels.types().into_iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", "),
             })?;
             let mut weights = vec![weight; classes.len()];
-            let mut shares = Vec::new();
-            for (index, entity) in sentence.entities().iter().enumerate() {
-                let Some(confidence) = sentence.confidence(index) else { continue };
-                let (confidence, words) = (confidence.get() as f32, entity.span.range());
-                match settings.confidence {
-                    ConfidenceUse::Ignore => {}
-                    ConfidenceUse::Weight => weights[words].iter_mut().for_each(|weight| *weight *= confidence),
-                    ConfidenceUse::Target => {
-                        shares.resize(classes.len(), 1.0);
-                        shares[words].fill(confidence);
-                    }
+            for (index, entity) in sentence.entities().iter().enumerate().filter(|_| settings.weigh_by_confidence) {
+                if let Some(confidence) = sentence.confidence(index) {
+                    weights[entity.span.range()].iter_mut().for_each(|word| *word *= confidence.get() as f32);
                 }
             }
-            Ok(Example { windows, classes, weights, shares })
+            Ok(Example { windows, classes, weights })
         })
         .collect()
 }

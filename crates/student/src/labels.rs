@@ -71,12 +71,6 @@ impl Labels {
         self.tags.len()
     }
 
-    /// The class of words outside of entities.
-    #[must_use]
-    pub(crate) fn outside(&self) -> usize {
-        self.tags.iter().position(|tag| *tag == Tag::Outside).unwrap_or_default()
-    }
-
     /// The classes' names, such as `B-PER`.
     pub fn names(&self) -> impl ExactSizeIterator<Item = String> {
         self.tags.iter().map(ToString::to_string)

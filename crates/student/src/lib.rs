@@ -26,6 +26,6 @@ pub use checkpoint::{Checkpoints, RefusedCheckpoint, Restored};
 pub use data::{TrainingData, TrainingPool};
 pub use error::StudentError;
 pub use prediction::Prediction;
-pub use settings::{ConfidenceUse, Head, PoolSettings, TrainSettings};
+pub use settings::{Head, PoolSettings, TrainSettings};
 pub use student::{Architecture, Student};
 pub use trainer::{Drawn, EpochReport, MemoryEstimate, PlannedEpoch, RunPlan, StepReport, Trained, Trainer};

@@ -42,13 +42,10 @@ pub struct TrainSettings {
     pub weight_decay: f64,
     /// Gradients are scaled down to this global norm; 0 for no clipping.
     pub max_gradient_norm: f64,
-    /// What the confidence decides that a labeller has in an entity.
+    /// Whether the loss of an entity's words is multiplied by the confidence that its labeller has in it, where the data
+    /// say so: entities on which a teacher's answers do not agree count less.
     #[serde(skip_serializing_if = "is_default")]
-    pub confidence: ConfidenceUse,
-    /// This part of each target is spread evenly over all classes (label smoothing: Szegedy et al. 2016,
-    /// arXiv 1512.00567).
-    #[serde(skip_serializing_if = "is_default")]
-    pub label_smoothing: f64,
+    pub weigh_by_confidence: bool,
     /// Stop after this many epochs without a better score on dev.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
@@ -73,33 +70,6 @@ pub struct TrainSettings {
     /// Shares and weights of the pools, by name; those that are not here have the defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub pools: BTreeMap<String, PoolSettings>,
-}
-
-/// What the confidence of a labeller in an entity decides in training, where the data give one: for entities on which a
-/// teacher's answers do not agree it is low.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConfidenceUse {
-    /// Nothing.
-    #[default]
-    Ignore,
-    /// The loss of the entity's words is multiplied by it.
-    Weight,
-    /// It is what the class of each of the entity's words has of the word's target; `O` has the rest.
-    Target,
-}
-
-impl FromStr for ConfidenceUse {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "ignore" => Ok(Self::Ignore),
-            "weight" => Ok(Self::Weight),
-            "target" => Ok(Self::Target),
-            _ => Err("expected ignore, weight or target".to_owned()),
-        }
-    }
 }
 
 /// The output layer: how the classes of a sentence's words belong together. Both predict well-formed tags only.
@@ -163,8 +133,7 @@ impl Default for TrainSettings {
             head_rate: 1.0,
             weight_decay: 0.0,
             max_gradient_norm: 1.0,
-            confidence: ConfidenceUse::Ignore,
-            label_smoothing: 0.0,
+            weigh_by_confidence: false,
             patience: None,
             seed: 1,
             max_length: None,
@@ -196,13 +165,6 @@ impl TrainSettings {
         if self.batch_tokens.is_none() && self.accumulation > self.batch_size {
             return setting("accumulation", &self.accumulation, "at most batch_size");
         }
-        if self.head == Head::Crf && (self.label_smoothing > 0.0 || self.confidence == ConfidenceUse::Target) {
-            return setting(
-                "head",
-                &self.head,
-                "softmax, because the targets are to be distributions over the classes",
-            );
-        }
         if self.patience == Some(0) {
             return setting("patience", &0, "at least 1");
         }
@@ -219,10 +181,8 @@ impl TrainSettings {
                 return setting(name, &value, "0 or a positive number");
             }
         }
-        for (name, share) in [("warmup_share", self.warmup_share), ("label_smoothing", self.label_smoothing)] {
-            if !(0.0..=1.0).contains(&share) {
-                return setting(name, &share, "a number from 0 to 1");
-            }
+        if !(0.0..=1.0).contains(&self.warmup_share) {
+            return setting("warmup_share", &self.warmup_share, "a number from 0 to 1");
         }
         if self.warmup_share > 0.0 && self.warmup_steps > 0 {
             return setting("warmup_share", &self.warmup_share, "0, because warmup_steps says how long the warm-up is");

@@ -19,7 +19,6 @@ use crate::{
     Student, StudentError, TrainSettings, TrainingData,
     checkpoint::Hash,
     data::{self, Example, examples},
-    labels::Labels,
     tokenize::Window,
 };
 
@@ -259,7 +258,7 @@ impl Trainer {
         put(self.student.config());
         put(&self.student.labels.names().collect::<Vec<_>>());
         for example in self.pools.iter().flatten() {
-            put(&(&example.windows, &example.classes, &example.weights, &example.shares));
+            put(&(&example.windows, &example.classes, &example.weights));
         }
         put(&self.plan.pools.all().map(|pool| (&pool.name, pool.tokens.len())).collect::<Vec<_>>());
         if let Some(dev) = &self.dev {
@@ -396,9 +395,7 @@ impl Trainer {
         for part in parts(&drawn, self.settings.accumulation) {
             let packed = Labelled::pack(part);
             tokens += packed.batch.tokens();
-            let soft = packed.soft_targets(&self.student.labels, self.settings.label_smoothing as f32);
             let targets = Targets {
-                soft: soft.as_deref(),
                 weights: Some(&packed.weights),
                 sequences: Some(&packed.sentences),
                 scale: (1.0 / weight) as f32,
@@ -475,8 +472,6 @@ struct Labelled {
     rows: Vec<usize>,
     classes: Vec<u32>,
     weights: Vec<f32>,
-    /// Of each row if any example has them, else empty.
-    shares: Vec<f32>,
     /// Where each sentence ends among the rows, all its windows together.
     sentences: Vec<usize>,
 }
@@ -485,36 +480,17 @@ impl Labelled {
     /// Lays the windows of weighted examples end to end.
     fn pack(examples: &[(&Example, f32)]) -> Self {
         let mut packed = Self::default();
-        let has_shares = examples.iter().any(|(example, _)| !example.shares.is_empty());
         for (example, weight) in examples {
             for window in &example.windows {
                 let start = packed.batch.tokens();
                 packed.rows.extend(window.rows.iter().map(|row| start + row));
                 packed.classes.extend_from_slice(&example.classes[window.words.clone()]);
                 packed.weights.extend(example.weights[window.words.clone()].iter().map(|word| word * weight));
-                if has_shares {
-                    packed.shares.extend(window.words.clone().map(|word| example.shares.get(word).unwrap_or(&1.0)));
-                }
                 packed.batch.push(&window.ids);
             }
             packed.sentences.push(packed.rows.len());
         }
         packed
-    }
-
-    /// The targets as distributions over the classes, `[R, C]`, where they are more than the classes alone.
-    fn soft_targets(&self, labels: &Labels, smoothing: f32) -> Option<Vec<f32>> {
-        if self.shares.is_empty() && smoothing == 0.0 {
-            return None;
-        }
-        let (classes, outside) = (labels.len(), labels.outside());
-        let mut soft = vec![smoothing / classes as f32; self.rows.len() * classes];
-        for (index, (row, &class)) in soft.chunks_exact_mut(classes).zip(&self.classes).enumerate() {
-            let share = self.shares.get(index).copied().unwrap_or(1.0);
-            row[outside] += (1.0 - smoothing) * (1.0 - share);
-            row[class as usize] += (1.0 - smoothing) * share;
-        }
-        Some(soft)
     }
 }
 

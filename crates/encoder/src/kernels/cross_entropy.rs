@@ -1,29 +1,19 @@
 //! Softmax and cross-entropy over the rows that carry a class.
 
-/// The sum of weight times `-sum_c target_c log softmax(logits)_c` over all rows, where a row weighs 1 if there are no
-/// `weights`; its target is its class, or its row of `soft` `[R, C]`, which adds up to 1. `logits` `[R, C]` become the
-/// gradient of the sum times `scale`.
-pub(crate) fn softmax_cross_entropy(
-    logits: &mut [f32],
-    (classes, soft): (&[u32], Option<&[f32]>),
-    weights: Option<&[f32]>,
-    scale: f32,
-) -> f64 {
-    let width = (logits.len() / classes.len().max(1)).max(1);
+/// The sum of `-weight log softmax(logits)[class]` over all rows, where a row weighs 1 if there are no `weights`;
+/// `logits` `[R, C]` become the gradient of that times `scale`.
+pub(crate) fn softmax_cross_entropy(logits: &mut [f32], classes: &[u32], weights: Option<&[f32]>, scale: f32) -> f64 {
+    let width = logits.len() / classes.len().max(1);
     let mut loss = 0.0;
-    for (index, (row, &class)) in logits.chunks_exact_mut(width).zip(classes).enumerate() {
+    for (index, (row, &class)) in logits.chunks_exact_mut(width.max(1)).zip(classes).enumerate() {
         let weight = weights.map_or(1.0, |weights| weights[index]);
-        let soft = soft.map(|soft| &soft[index * width..][..width]);
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let log_sum = row.iter().map(|v| f64::from(v - largest).exp()).sum::<f64>().ln();
+        loss += f64::from(weight) * (log_sum - f64::from(row[class as usize] - largest));
         for (c, v) in row.iter_mut().enumerate() {
-            let target = soft.map_or(if c == class as usize { 1.0 } else { 0.0 }, |soft| soft[c]);
-            let log_probability = f64::from(*v - largest) - log_sum;
-            // A class that is no target costs nothing, however unlikely it is.
-            if target > 0.0 {
-                loss -= f64::from(weight) * f64::from(target) * log_probability;
-            }
-            *v = (log_probability.exp() as f32 - target) * (weight * scale);
+            let probability = (f64::from(*v - largest) - log_sum).exp() as f32;
+            let target = if c == class as usize { 1.0 } else { 0.0 };
+            *v = (probability - target) * (weight * scale);
         }
     }
     loss
@@ -31,23 +21,17 @@ pub(crate) fn softmax_cross_entropy(
 
 #[cfg(test)]
 mod tests {
-    use super::softmax_cross_entropy;
-
-    fn cross_entropy(logits: &mut [f32], classes: &[u32], weights: Option<&[f32]>, scale: f32) -> f64 {
-        softmax_cross_entropy(logits, (classes, None), weights, scale)
-    }
-
     #[test]
     fn loss_and_gradient_of_a_small_example() {
         // Two rows of two classes: softmax (1/2, 1/2) and (3/4, 1/4).
         let mut logits = vec![0.0, 0.0, 3f32.ln(), 0.0];
-        let loss = cross_entropy(&mut logits, &[0, 1], None, 0.5);
+        let loss = super::softmax_cross_entropy(&mut logits, &[0, 1], None, 0.5);
         assert!((loss - (2f64.ln() + 4f64.ln())).abs() < 1e-6);
         for (ours, exact) in logits.iter().zip([-0.25, 0.25, 0.375, -0.375]) {
             assert!((ours - exact).abs() < 1e-6);
         }
         let mut nan = vec![f32::NAN, 0.0];
-        assert!(cross_entropy(&mut nan, &[0], None, 1.0).is_nan());
+        assert!(super::softmax_cross_entropy(&mut nan, &[0], None, 1.0).is_nan());
     }
 
     /// Loss and gradient of `sum(w l) / sum(w)` in f64, the gradient by differences.
@@ -66,7 +50,7 @@ mod tests {
         };
         let exact: Vec<f64> = logits.iter().map(|v| f64::from(*v)).collect();
         let mut ours = logits.clone();
-        let loss = cross_entropy(&mut ours, &classes, Some(&weights), (1.0 / total) as f32) / total;
+        let loss = super::softmax_cross_entropy(&mut ours, &classes, Some(&weights), (1.0 / total) as f32) / total;
         assert!((loss - mean(&exact)).abs() < 1e-6, "{loss}");
         for (i, gradient) in ours.iter().enumerate() {
             let at = |change: f64| {
@@ -78,36 +62,5 @@ mod tests {
             assert!((f64::from(*gradient) - difference).abs() < 1e-6, "{i}: {gradient}, by differences {difference}");
         }
         assert!(ours[6..9].iter().all(|gradient| *gradient == 0.0), "a row without weight has a gradient");
-    }
-
-    /// Loss and gradient in f64 as the formula says, the gradient by differences.
-    #[test]
-    fn targets_that_are_distributions() {
-        let soft = [0.25_f32, 0.0, 0.75, 0.5, 0.125, 0.375];
-        let logits: Vec<f32> = (0..6).map(|i| (f32::from(i as u8) * 2.3).cos() * 2.0).collect();
-        let exact = |logits: &[f64]| -> f64 {
-            let rows = logits.chunks_exact(3).zip(soft.chunks_exact(3));
-            let cost = |(row, soft): (&[f64], &[f32])| -> f64 {
-                let sum: f64 = row.iter().map(|v| v.exp()).sum();
-                row.iter().zip(soft).map(|(v, target)| -f64::from(*target) * (v.exp() / sum).ln()).sum()
-            };
-            rows.map(cost).sum()
-        };
-        let at: Vec<f64> = logits.iter().copied().map(f64::from).collect();
-        let mut ours = logits;
-        let loss = softmax_cross_entropy(&mut ours, (&[0, 0], Some(&soft)), None, 1.0);
-        assert!((loss - exact(&at)).abs() < 1e-6, "{loss}, expected {}", exact(&at));
-        for (i, gradient) in ours.iter().enumerate() {
-            let moved = |change: f64| {
-                let mut moved = at.clone();
-                moved[i] += change;
-                exact(&moved)
-            };
-            let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!((f64::from(*gradient) - difference).abs() < 1e-6, "{i}: {gradient}, by differences {difference}");
-        }
-        // A class that is no target may be as unlikely as can be.
-        let mut extreme = [0.0, f32::NEG_INFINITY];
-        assert!(softmax_cross_entropy(&mut extreme, (&[0], Some(&[1.0, 0.0])), None, 1.0).abs() < 1e-12);
     }
 }

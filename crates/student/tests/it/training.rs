@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use apprentice_core::{Confidence, Course, Entity, Provenance, Regimen, Schedule, Sentence};
 use apprentice_student::{
-    ConfidenceUse, Drawn, Head, PoolSettings, RunPlan, StepReport, StudentError, TrainSettings, Trained, Trainer,
-    TrainingData, TrainingPool,
+    Drawn, Head, PoolSettings, RunPlan, StepReport, StudentError, TrainSettings, Trained, Trainer, TrainingData,
+    TrainingPool,
 };
 
 use crate::{student, toy};
@@ -182,7 +182,6 @@ fn settings_and_data_that_do_not_fit_are_named() {
     assert!(with(&TrainSettings { epochs: 0, ..settings() }).starts_with("epochs = 0: expected at least 1"));
     assert!(with(&TrainSettings { learning_rate: f64::NAN, ..settings() }).starts_with("learning_rate = NaN"));
     assert!(with(&TrainSettings { max_length: Some(2), ..settings() }).starts_with("max_length = 2"));
-    assert!(with(&TrainSettings { label_smoothing: 1.5, ..settings() }).starts_with("label_smoothing = 1.5"));
     let impatient = TrainSettings { patience: Some(3), ..settings() };
     assert!(with(&impatient).starts_with("patience = 3: expected none, because there is no dev set"));
     let both = TrainSettings { budget_steps: Some(9), budget_tokens: Some(99), ..settings() };
@@ -351,46 +350,23 @@ fn entities_count_as_much_as_their_labeller_is_sure_of_them() {
         };
         toy(24, 0).into_iter().map(again).collect()
     };
-    let trained = |data: &[Sentence], confidence| {
-        let settings = TrainSettings { epochs: 2, confidence, ..settings() };
+    let trained = |data: &[Sentence], weigh_by_confidence| {
+        let settings = TrainSettings { epochs: 2, weigh_by_confidence, ..settings() };
         let (reports, trained) = finish(Trainer::new(student(1, 1), TrainingData::original(data), &settings).unwrap());
         (reports[0].loss, weights(&trained))
     };
     // Those that are sure of everything learn as if nothing had been said; so does who does not listen.
-    let plain = trained(&toy(24, 0), ConfidenceUse::Weight);
-    assert!(
-        plain == trained(&sure(1.0), ConfidenceUse::Weight) && plain == trained(&sure(0.25), ConfidenceUse::Ignore)
-    );
+    let plain = trained(&toy(24, 0), true);
+    assert!(plain == trained(&sure(1.0), true) && plain == trained(&sure(0.25), false));
     // Of 24 sentences two words in five or more are entities: the loss is the weighted mean.
-    let doubtful = trained(&sure(0.25), ConfidenceUse::Weight);
+    let doubtful = trained(&sure(0.25), true);
     assert!(plain.1 != doubtful.1 && (plain.0 - doubtful.0).abs() > 1e-3, "{} {}", plain.0, doubtful.0);
-    // As a target, too, being sure is as if nothing had been said.
-    let target = ConfidenceUse::Target;
-    assert!(plain == trained(&sure(1.0), target) && plain.1 != trained(&sure(0.25), target).1);
     // Nothing is learnt of entities that nobody believes in.
     let none = sure(0.0);
-    for confidence in [ConfidenceUse::Weight, target] {
-        let settings = TrainSettings { epochs: 6, confidence, ..settings() };
-        let (_, mut last) = finish(Trainer::new(student(1, 1), TrainingData::original(&none), &settings).unwrap());
-        let predicted = last.student.predict(&toy(9, 300), None).unwrap();
-        assert!(predicted.iter().all(|prediction| prediction.entities.is_empty()));
-    }
-}
-
-/// The loss of smoothed targets cannot fall below their entropy.
-#[test]
-fn smoothed_targets_are_learnt() {
-    let smoothed = TrainSettings { label_smoothing: 0.2, ..settings() };
-    let (reports, mut trained) = run(&smoothed, 1, true);
-    let classes = trained.student.labels().len() as f64;
-    let (own, other) = (0.8 + 0.2 / classes, 0.2 / classes);
-    let entropy = -(own * own.ln() + (classes - 1.0) * other * other.ln());
-    let last = reports.last().unwrap().loss;
-    assert!(reports.iter().all(|report| report.loss > entropy - 1e-6), "entropy {entropy}");
-    assert!(
-        last < entropy + 0.2 && trained.student.evaluate(&toy(15, 200), None).unwrap().micro.prf.f1 > 0.9,
-        "{last}"
-    );
+    let settings = TrainSettings { epochs: 6, weigh_by_confidence: true, ..settings() };
+    let (_, mut last) = finish(Trainer::new(student(1, 1), TrainingData::original(&none), &settings).unwrap());
+    let predicted = last.student.predict(&toy(9, 300), None).unwrap();
+    assert!(predicted.iter().all(|prediction| prediction.entities.is_empty()));
 }
 
 #[test]

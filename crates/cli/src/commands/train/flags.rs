@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use apprentice_core::{Course, Regimen, Schedule};
-use apprentice_student::{ConfidenceUse, Head};
+use apprentice_student::Head;
 use clap::Args as ClapArgs;
 use serde::{Serialize, Serializer};
 
@@ -86,13 +86,11 @@ struct TrainingFlags {
     /// Clip gradients to this global norm; 0 for no clipping [default: 1]
     #[arg(long)]
     max_gradient_norm: Option<f64>,
-    /// What the `score` of an entity decides, which `annotate` gives to votes: ignore, weight (of its words in the loss)
-    /// or target (its class's part of its words' target, `O` has the rest) [default: ignore]
-    #[arg(long, value_name = "USE")]
-    confidence: Option<ConfidenceUse>,
-    /// Spread this part of each target evenly over all classes [default: 0]
-    #[arg(long, value_name = "SHARE")]
-    label_smoothing: Option<f64>,
+    /// Let an entity count as much as its labeller is sure of it: the `score` that `annotate` gives to votes, and `predict`
+    /// to what it finds, in .jsonl
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    weigh_by_confidence: bool,
     /// Stop after this many epochs without a better score on dev [default: go on to the last epoch]
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,

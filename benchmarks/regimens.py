@@ -29,18 +29,16 @@ WEAK_BLOCKS = {"distilled": ("noise_llm", 0, 2000), "original": ("clean", 2000, 
                "test": ("clean", 3385, 5885)}
 
 
-# What may help against wrong labels, on top of all data at once.
+# What may help against wrong labels, on top of all data at once and of the distilled data first.
 MEANS = {
-    "all": [],
-    "all, label smoothing 0.1": ["--label-smoothing", "0.1"],
-    "all, GCE q=0.3": ["--gce-q", "0.3"],
-    "all, GCE q=0.7": ["--gce-q", "0.7"],
-    "all, mean of weights 0.95": ["--mean-decay", "0.95"],
-    "all, mean teacher": ["--mean-decay", "0.95", "--mean-teacher", "0.5"],
-    "all, early stopping": ["--patience", "2", "--dev", "{dev}"],
-    "all, voters' agreement as weight": ["--distilled", "{votes}", "--weigh-by-confidence"],
-    "all, voters' agreement as soft target": ["--distilled", "{votes}", "--soft-targets"],
-    "all, labelled anew": ["--distilled", "{anew}"],
+    "all": ["--regimen", "all"],
+    "all, CRF": ["--regimen", "all", "--head", "crf"],
+    "all, early stopping": ["--regimen", "all", "--patience", "2", "--dev", "{dev}"],
+    "all, voters' agreement as weight": ["--regimen", "all", "--distilled", "{votes}", "--weigh-by-confidence"],
+    "all, labelled anew": ["--regimen", "all", "--distilled", "{anew}"],
+    "all, labelled anew, confidence as weight": ["--regimen", "all", "--distilled", "{anew}", "--weigh-by-confidence"],
+    "sequential, voters' agreement as weight": ["--regimen", "sequential", "--distilled", "{votes}", "--weigh-by-confidence"],
+    "sequential, labelled anew": ["--regimen", "sequential", "--distilled", "{anew}"],
 }
 
 
@@ -118,7 +116,7 @@ def main():
     files = conll(a) if a.set == "conll" else weak(a)
     rows = {name: ["--regimen", name] for name in REGIMENS}
     if a.set == "means":
-        files, rows = labelled_by_students(a, files), {name: ["--regimen", "all", *flags] for name, flags in MEANS.items()}
+        files, rows = labelled_by_students(a, files), MEANS
     with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
         # Seed by seed, so that a table over fewer seeds is there early.
         runs = {(name, seed): pool.submit(train, a, files, name, flags, seed)

@@ -67,12 +67,8 @@ impl<'a> TrainingData<'a> {
         std::iter::once(&self.original).chain(self.distilled)
     }
 
-    /// Checks names and weights, those of the settings too, and that there is what settings need.
+    /// Checks names and weights, those of the settings too.
     pub(crate) fn check(&self, settings: &TrainSettings) -> Result<(), StudentError> {
-        if let (Some(patience), None) = (settings.patience, self.dev) {
-            let expected = "none, because there is no dev set to lose patience with";
-            return Err(StudentError::Setting { setting: "patience", found: patience.to_string(), expected });
-        }
         let mut names = BTreeSet::new();
         for pool in self.pools() {
             pool.check()?;

@@ -117,6 +117,7 @@ impl Labels {
         let tags: Vec<Tag> = classes.iter().map(|&c| self.tags[c].clone()).collect();
         tags::decode_lenient(&tags)
     }
+
     /// What [`Self::decode`] finds, with the probability of each entity: the share, of all well-formed sequences by the
     /// exponential of their sums of logits, that have exactly these words as an entity of exactly this type (the
     /// "constrained forward-backward" confidence of Culotta and `McCallum`, "Confidence Estimation for Information

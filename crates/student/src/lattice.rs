@@ -13,22 +13,24 @@ use apprentice_encoder::Transitions;
 /// The sequence with the largest score (Viterbi, 1967); the first best wins. `logits` is `[words, classes]`.
 pub(crate) fn best(transitions: &Transitions, logits: &[f32]) -> Vec<usize> {
     let n = transitions.classes();
-    let mut best: Vec<f32> = Vec::new();
+    // In `f64`: the sums grow with the words, and differences must not be lost in them.
+    let mut best: Vec<f64> = Vec::new();
     let mut came_from: Vec<usize> = Vec::with_capacity(logits.len());
     for row in logits.chunks_exact(n) {
         let scores = (0..n).map(|next| {
             let (from, score) = if best.is_empty() {
-                (0, transitions.start()[next])
+                (0, f64::from(transitions.start()[next]))
             } else {
-                let reaching = (0..n).map(|previous| (previous, best[previous] + transitions.after(previous)[next]));
-                reaching.fold((0, f32::NEG_INFINITY), |a, b| if b.1 > a.1 { b } else { a })
+                let after = |previous| f64::from(transitions.after(previous)[next]);
+                let reaching = (0..n).map(|previous| (previous, best[previous] + after(previous)));
+                reaching.fold((0, f64::NEG_INFINITY), |a, b| if b.1 > a.1 { b } else { a })
             };
             came_from.push(from);
-            score + row[next]
+            score + f64::from(row[next])
         });
         best = scores.collect();
     }
-    best.iter_mut().zip(transitions.end()).for_each(|(score, end)| *score += end);
+    best.iter_mut().zip(transitions.end()).for_each(|(score, end)| *score += f64::from(*end));
     let mut class = (0..n).fold(0, |a, b| if best.get(b) > best.get(a) { b } else { a });
     let mut classes: Vec<usize> = came_from
         .chunks_exact(n)
@@ -43,8 +45,8 @@ pub(crate) fn best(transitions: &Transitions, logits: &[f32]) -> Vec<usize> {
     classes
 }
 
-/// The sums over all sequences that [`Transitions`] and logits make: by the forward-backward algorithm (Baum, Petrie, Soules and
-/// Weiss 1970).
+/// The sums over all sequences that [`Transitions`] and logits make: by the forward-backward algorithm (Baum, Petrie,
+/// Soules and Weiss 1970).
 pub(crate) struct Lattice<'a> {
     transitions: &'a Transitions,
     logits: &'a [f32],
@@ -134,4 +136,64 @@ fn log_sum_exp(terms: impl Iterator<Item = f64> + Clone) -> f64 {
         return largest;
     }
     largest + terms.map(|term| (term - largest).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use apprentice_encoder::{EncoderConfig, Network, NetworkOptions, PackedBatch, Parameters, Targets};
+
+    use super::*;
+
+    /// Where every class may follow every other, the best sequence has the best class of every word.
+    #[test]
+    fn long_texts_are_decoded_like_short_ones() {
+        let transitions = Transitions::allowing(3, |_| true, |_, _| true);
+        let mut state = 1_u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            7.0 + (state >> 8) as f32 / (1 << 24) as f32
+        };
+        let logits: Vec<f32> = (0..3 * 200_000).map(|_| random()).collect();
+        let largest = |row: &[f32]| (0..3).fold(0, |a, b| if row[b] > row[a] { b } else { a });
+        let expected: Vec<usize> = logits.chunks_exact(3).map(largest).collect();
+        assert!(best(&transitions, &logits) == expected);
+    }
+
+    /// The encoder's loss of a CRF and the confidences speak of the same distribution.
+    #[test]
+    fn the_distribution_is_that_of_training() {
+        let config = EncoderConfig {
+            vocab_size: 9,
+            hidden_size: 4,
+            num_hidden_layers: 1,
+            num_attention_heads: 1,
+            intermediate_size: 4,
+            pad_token_id: None,
+            hidden_dropout_prob: 0.0,
+            attention_probs_dropout_prob: 0.0,
+            ..EncoderConfig::default()
+        };
+        let parameters = Parameters::initialised(&config, 3, 1).unwrap();
+        let mut network = Network::new(config, parameters, &NetworkOptions::with_threads(Some(1))).unwrap();
+        // O, B and I: I may not start, nor follow O.
+        network.add_crf(Transitions::allowing(3, |first| first < 2, |from, to| to < 2 || from > 0)).unwrap();
+        let values: Vec<f32> = (0..network.parameters().values().len()).map(|i| (i as f32 * 1.3).sin()).collect();
+        network.set_parameters(&values).unwrap();
+        let mut batch = PackedBatch::default();
+        batch.push(&[1, 2, 3, 4, 5]);
+        let (rows, classes) = ([0, 1, 2, 3, 4], [0, 1, 2, 2, 0]);
+        let logits = network.logits(&batch, &rows).unwrap().to_vec();
+        let targets = Targets { sequences: Some(&[5]), ..Targets::new(&rows, &classes) };
+        let loss = network.accumulate(&batch, &targets).unwrap();
+        let transitions = network.transitions().unwrap();
+        let lattice = Lattice::new(&transitions, &logits);
+        let mut score = f64::from(transitions.start()[0] + transitions.end()[0]);
+        for (word, &class) in classes.iter().enumerate() {
+            score += f64::from(logits[word * 3 + class as usize]);
+        }
+        for pair in classes.windows(2) {
+            score += f64::from(transitions.after(pair[0] as usize)[pair[1] as usize]);
+        }
+        assert!((loss - (lattice.total - score)).abs() < 1e-5, "{loss}, expected {}", lattice.total - score);
+    }
 }

@@ -46,9 +46,6 @@ pub struct TrainSettings {
     /// say so: entities on which a teacher's answers do not agree count less.
     #[serde(skip_serializing_if = "is_default")]
     pub weigh_by_confidence: bool,
-    /// Stop after this many epochs without a better score on dev.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub patience: Option<usize>,
     /// Decides the order of the data, dropout and fresh weights.
     pub seed: u64,
     /// Longest window in sub-words; the model's limit if absent.
@@ -134,7 +131,6 @@ impl Default for TrainSettings {
             weight_decay: 0.0,
             max_gradient_norm: 1.0,
             weigh_by_confidence: false,
-            patience: None,
             seed: 1,
             max_length: None,
             epoch_size: None,
@@ -164,9 +160,6 @@ impl TrainSettings {
         }
         if self.batch_tokens.is_none() && self.accumulation > self.batch_size {
             return setting("accumulation", &self.accumulation, "at most batch_size");
-        }
-        if self.patience == Some(0) {
-            return setting("patience", &0, "at least 1");
         }
         if !(self.learning_rate > 0.0 && (self.learning_rate as f32).is_finite()) {
             return setting("learning_rate", &self.learning_rate, "a positive number, such as 1e-4");

@@ -202,7 +202,21 @@ impl Student {
     }
 
     /// The same from windows made before.
-    pub(crate) fn predict_windows(&mut self, sentences: &[Vec<Window>]) -> Result<Vec<Prediction>, StudentError> {
+    fn predict_windows(&mut self, sentences: &[Vec<Window>]) -> Result<Vec<Prediction>, StudentError> {
+        let logits = self.logits(sentences)?;
+        let labels = self.labels.scored(self.network.transitions());
+        Ok(logits.iter().map(|logits| labels.predict(logits)).collect())
+    }
+
+    /// The entities alone.
+    pub(crate) fn entities(&mut self, sentences: &[Vec<Window>]) -> Result<Vec<Vec<Entity>>, StudentError> {
+        let logits = self.logits(sentences)?;
+        let labels = self.labels.scored(self.network.transitions());
+        Ok(logits.iter().map(|logits| labels.entities(&labels.decode(logits))).collect())
+    }
+
+    /// The logits of each sentence's words, `[words, classes]`.
+    fn logits(&mut self, sentences: &[Vec<Window>]) -> Result<Vec<Vec<f32>>, StudentError> {
         let classes = self.labels.len();
         let words = |windows: &[Window]| windows.last().map_or(0, |w| w.words.end);
         let mut logits: Vec<Vec<f32>> = sentences.iter().map(|s| vec![0.0; words(s) * classes]).collect();
@@ -219,8 +233,7 @@ impl Student {
                 logits[sentence][window.words.start * classes..window.words.end * classes].copy_from_slice(own);
             }
         }
-        let labels = self.labels.scored(self.network.transitions());
-        Ok(logits.iter().map(|logits| labels.predict(logits)).collect())
+        Ok(logits)
     }
 
     /// A vector for each sentence, of length 1 and as many numbers as the encoder has units, such that sentences alike have
@@ -258,7 +271,8 @@ impl Student {
     /// # Errors
     /// As [`Self::predict`].
     pub fn evaluate(&mut self, gold: &[Sentence], max_length: Option<usize>) -> Result<Scores, StudentError> {
-        let predicted = self.predict(gold, max_length)?;
+        let windows = self.tokenizer.windows(gold, self.max_length(max_length))?;
+        let predicted = self.entities(&windows)?;
         let entities: Vec<&[Entity]> = gold.iter().map(Sentence::entities).collect();
         Ok(metrics::entities(&entities, &predicted)?)
     }

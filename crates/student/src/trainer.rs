@@ -288,6 +288,7 @@ impl Trainer {
     /// not those of the state.
     pub(crate) fn restore(&mut self, state: State, mut values: HashMap<String, Vec<f32>>) -> Result<(), String> {
         let length = self.student.network.parameters().values().len();
+        let has_good = values.contains_key(numbers::GOOD);
         let mut take = |name: &str| match values.remove(name) {
             Some(values) if values.len() == length => Ok(values),
             Some(values) => Err(format!("{} numbers of `{name}`, expected {length}", values.len())),
@@ -302,7 +303,7 @@ impl Trainer {
             Some((epoch, score)) => Some(Best { epoch, score, parameters: take(numbers::BEST)? }),
             None => None,
         };
-        let good = take(numbers::GOOD).unwrap_or_default();
+        let good = if has_good { take(numbers::GOOD)? } else { Vec::new() };
         let mut draws = self.plan.draws().map_err(|error| error.to_string())?;
         if let Some(before) = state.cursor.epoch.checked_sub(1) {
             draws.nth(before);
@@ -409,18 +410,12 @@ impl Trainer {
         Ok((loss / weight, tokens))
     }
 
-    /// Whether as many epochs as are waited for have passed without a better score.
-    fn out_of_patience(&self) -> bool {
-        let waited = self.best.as_ref().map_or(0, |best| self.cursor.epoch - best.epoch);
-        self.settings.patience.is_some_and(|patience| waited >= patience)
-    }
-
     fn end_epoch(&mut self) -> Result<EpochReport, StudentError> {
         let number = self.cursor.epoch + 1;
         let dev = match &self.dev {
             None => None,
             Some(dev) => {
-                let predicted = self.student.predict_windows(&dev.windows)?;
+                let predicted = self.student.entities(&dev.windows)?;
                 Some(metrics::entities(&dev.gold, &predicted)?)
             }
         };
@@ -449,7 +444,7 @@ impl Iterator for Trainer {
     type Item = Result<StepReport, StudentError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.diverged || self.out_of_patience() {
+        if self.diverged {
             return None;
         }
         let epoch = match self.epoch.take() {

@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use apprentice_core::{
     Record, Sentence,
-    corpus::{Format, ReadOptions, Sink, Source},
+    corpus::{Format, Losses, ReadOptions, Sink, Source, Unit},
 };
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::Student;
@@ -38,23 +38,27 @@ pub struct Args {
     read: ReadFlags,
     /// What to write: a format, `marked` for text with `[entities|TYPE]`, or `pipeline` for the entities alone, an array a
     /// line, as transformers' pipeline gives them; as the output's name ends if not given, or else conll
-    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new([&Format::NAMES[..], &[MARKED, PIPELINE]].concat()))]
+    #[arg(long, value_name = "FORMAT", help_heading = None, value_parser = targets())]
     to: Option<String>,
     /// Write JSON lines; the same as `--to entities`.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "to", help_heading = None)]
     json: bool,
     /// Write to this file instead of standard output; the settings go beside it.
-    #[arg(short, long, default_value = "-", hide_default_value = true)]
+    #[arg(short, long, default_value = "-", hide_default_value = true, help_heading = None)]
     output: PathBuf,
     /// Replace an output that exists.
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     overwrite: bool,
     /// Longest window in sub-words; the model's limit if not given.
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     max_length: Option<usize>,
     /// Threads; all cores if not given.
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     threads: Option<usize>,
+}
+
+fn targets() -> PossibleValuesParser {
+    PossibleValuesParser::new([&Format::NAMES[..], &[MARKED, PIPELINE]].concat())
 }
 
 impl Args {
@@ -87,6 +91,11 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     outputs::check(&args.output, args.overwrite)?;
     let to = args.target();
     let (sources, read) = (inputs::sources(&args.inputs)?, args.read.options(false));
+    if to == PIPELINE && read.unit != Unit::Sentence {
+        bail!(
+            "--to pipeline: its offsets are those of one text a line: expected --unit sentence, which tags each as a whole"
+        );
+    }
     let model = model_directory(&args.model);
     let student = Student::load(&model, &NetworkOptions::with_threads(args.threads))?;
     let mut job = Job { student, max_length: args.max_length, sources: &sources, read: &read, progress };
@@ -125,7 +134,9 @@ impl Job<'_> {
     fn write_corpus(&mut self, args: &Args, format: Format) -> Result<()> {
         let settings = WriteSettings::of(format, args.overwrite)?;
         let written = settings.write(&args.output, |take| self.tagged(|sentence| take(Record::from(&sentence))))?;
-        for (what, sentences) in written.losses.list() {
+        // Who wants scores asks for a format that has them.
+        let losses = Losses { confidences: 0, ..written.losses };
+        for (what, sentences) in losses.list() {
             self.progress.note(format_args!("{format} cannot express {what}, in {sentences} sentences"));
         }
         Ok(())

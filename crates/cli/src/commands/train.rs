@@ -1,8 +1,8 @@
 //! `train`: one student under one regimen, in a run directory.
 //!
 //! The run directory holds `settings.toml`, `metrics.jsonl` (a line per step), `result.json`, what the student predicts on
-//! dev and test, and the model directory `model`; if asked for, the curves as `tensorboard` reads them. It is there when the run is finished; until then, `RUN.unfinished` holds
-//! what `--resume` goes on from.
+//! dev and test, and the model directory `model`; if asked for, the curves in `tensorboard`. It is there when the run is
+//! finished; until then, `RUN.unfinished` holds what `--resume` goes on from.
 
 mod directory;
 mod events;
@@ -39,13 +39,13 @@ pub struct Args {
     #[command(flatten)]
     checkpoints: directory::CheckpointFlags,
     /// Replace a run directory that exists.
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     overwrite: bool,
     /// Print the result as JSON instead of tables.
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     json: bool,
     /// Threads; all cores if not given. The result does not depend on it.
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     threads: Option<usize>,
 }
 

@@ -155,7 +155,7 @@ fn a_run_that_is_to_replace_another_can_be_resumed() {
     assert!(weights(at, "run") == old);
     let error = said(&train(at, "run", &["--resume"]).output().unwrap());
     assert!(error.contains("with --overwrite, too, the unfinished run replaces it"), "{error}");
-    let output = train(at, "run", &["--resume", "--overwrite", "--tensorboard"]).output().unwrap();
+    let output = train(at, "run", &["--resume", "--overwrite"]).output().unwrap();
     assert!(output.status.success() && weights(at, "run") != old, "{}", said(&output));
     // Each process wrote an event file for TensorBoard: its version, a session that starts, and its steps.
     let mut files: Vec<_> = fs::read_dir(at.join("run/tensorboard")).unwrap().map(|e| e.unwrap().path()).collect();

@@ -6,8 +6,9 @@
 //! `exp(score)` over all sequences that are not forbidden.
 //!
 //! Vectors of a position are logarithms; the chain's exponentials are made once, so that a word costs `3 C²`
-//! multiplications and `5 C` exponentials. What is less than `e^-700` of the best of its position counts as nothing. One
-//! thread does it all: that is little beside an encoder's `12 H²` multiplications per token and layer.
+//! multiplications and `5 C` exponentials. What is less than `e^-700` of the best of its position is lost; where that makes
+//! the loss wrong, it is NaN. One thread does it all: that is little beside an encoder's `12 H²` multiplications per token
+//! and layer.
 
 use crate::Transitions;
 
@@ -101,7 +102,8 @@ impl<'a> ForwardBackward<'a> {
         for (sum, d) in self.gradient[width * width..].iter_mut().zip(ends) {
             *sum += f64::from(*d);
         }
-        log_sum - score
+        // A sum that is less than one of its parts has lost it: scores so far apart are those of a run that diverged.
+        if score > log_sum + 1e-6 * score.abs().max(1.0) { f64::NAN } else { log_sum - score }
     }
 
     /// The score of the sequence; its transitions are taken from the gradient.

@@ -182,8 +182,6 @@ fn settings_and_data_that_do_not_fit_are_named() {
     assert!(with(&TrainSettings { epochs: 0, ..settings() }).starts_with("epochs = 0: expected at least 1"));
     assert!(with(&TrainSettings { learning_rate: f64::NAN, ..settings() }).starts_with("learning_rate = NaN"));
     assert!(with(&TrainSettings { max_length: Some(2), ..settings() }).starts_with("max_length = 2"));
-    let impatient = TrainSettings { patience: Some(3), ..settings() };
-    assert!(with(&impatient).starts_with("patience = 3: expected none, because there is no dev set"));
     let both = TrainSettings { budget_steps: Some(9), budget_tokens: Some(99), ..settings() };
     assert!(with(&both).starts_with("budget_steps = 9: expected none, because there is budget_tokens"));
     let both = TrainSettings { warmup_share: 0.1, warmup_steps: 3, ..settings() };
@@ -367,17 +365,4 @@ fn entities_count_as_much_as_their_labeller_is_sure_of_them() {
     let (_, mut last) = finish(Trainer::new(student(1, 1), TrainingData::original(&none), &settings).unwrap());
     let predicted = last.student.predict(&toy(9, 300), None).unwrap();
     assert!(predicted.iter().all(|prediction| prediction.entities.is_empty()));
-}
-
-#[test]
-fn patience_ends_a_run_that_gets_no_better() {
-    let (original, dev) = (toy(24, 0), toy(15, 200));
-    let data = TrainingData { dev: Some(&dev), ..TrainingData::original(&original) };
-    // So small a rate changes no prediction: the first epoch stays the best.
-    let settings = TrainSettings { learning_rate: 1e-12, patience: Some(2), ..settings() };
-    let mut trainer = Trainer::new(student(1, 1), data, &settings).unwrap();
-    let steps = trainer.by_ref().map(Result::unwrap).count();
-    let trained = trainer.finish().unwrap();
-    assert_eq!((trained.epochs.len(), trained.best_epoch, trained.steps), (3, Some(1), steps));
-    assert_eq!(steps, 9);
 }

@@ -273,8 +273,7 @@ impl Live {
         };
         // What is no answer may have been paid for all the same. Who does not say what it cost is taken at an estimate.
         let (read, said) = wire::read(self.endpoint.protocol, reply.status, &reply.body);
-        let estimated = || Usage { input: prompt_tokens, cached: 0, output: expected };
-        let usage = said.or_else(|| read.is_ok().then(estimated));
+        let usage = said.or_else(|| wire::estimated(&read, prompt_tokens, expected));
         let client = Known {
             dialect: *lock(&self.dialect),
             any_answered: self.answered.load(Ordering::Relaxed),

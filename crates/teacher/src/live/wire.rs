@@ -313,6 +313,13 @@ pub(super) fn read(protocol: Protocol, status: u16, body: &[u8]) -> (Result<Resp
     (response.map_err(|why| NoAnswer::Unreadable(format!("{why}: {}", excerpt(body)))), usage)
 }
 
+/// What a reply is taken to have cost that does not say it: nothing if it is no answer; no output if a filter took all of it.
+pub(super) fn estimated(read: &Result<Response, NoAnswer>, input: u64, output: u64) -> Option<Usage> {
+    let answer = read.as_ref().ok()?;
+    let is_empty = answer.finish == Finish::ContentFilter && answer.text.is_empty();
+    Some(Usage { input, cached: 0, output: if is_empty { 0 } else { output } })
+}
+
 fn usage(protocol: Protocol, usage: &Value) -> Option<Usage> {
     let tokens = |name: &str| count(&usage[name]);
     usage.is_object().then(|| match protocol {

@@ -39,7 +39,8 @@ pub struct CheckpointFlags {
     /// How many checkpoints stay; should the newest be damaged, the one before is used
     #[arg(long, value_name = "N", default_value_t = 2)]
     keep: usize,
-    /// Write the curves for TensorBoard, too: `tensorboard --logdir RUN`
+    /// Write the curves for TensorBoard, too, into the folder `tensorboard` of the run (of RUN.unfinished until it is
+    /// finished)
     #[arg(long, help_heading = None)]
     tensorboard: bool,
 }
@@ -173,7 +174,7 @@ impl<'a> Run<'a> {
     }
 
     fn begin_events(&mut self, step: usize) -> Result<()> {
-        if self.flags.tensorboard {
+        if self.flags.tensorboard || self.directory.join(EVENTS).exists() {
             self.events = Some(Events::create(&self.directory, step)?);
         }
         Ok(())

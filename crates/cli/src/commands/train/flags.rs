@@ -91,9 +91,6 @@ struct TrainingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     weigh_by_confidence: bool,
-    /// Stop after this many epochs without a better score on dev [default: go on to the last epoch]
-    #[arg(long, value_name = "EPOCHS")]
-    patience: Option<usize>,
     /// Decides the order of the data, dropout and fresh weights [default: 1]
     #[arg(long)]
     seed: Option<u64>,

@@ -14,7 +14,7 @@ use super::{
     seek::Sought,
 };
 use crate::{
-    ClientError, Request, Stop, Usage,
+    ClientError, Finish, Request, Stop, Usage,
     store::{Attempt, Batch, BatchState, Key, Outcome},
 };
 
@@ -78,7 +78,8 @@ impl Batches {
                 return false;
             }
             let dialect = match results::judge(protocol, &sent, status, body, self.settings.form.is_some()) {
-                Verdict::Answered(_) => sent.dialect,
+                // A filter that answers with an error may not have looked at the form.
+                Verdict::Answered(response) if response.finish != Finish::ContentFilter => sent.dialect,
                 Verdict::Adapt { dialect } => dialect,
                 _ => return false,
             };

@@ -14,7 +14,7 @@ use super::super::{
 };
 use super::{Batches, Trouble, provider::Results};
 use crate::{
-    ClientError, Listed, Request, Stop, Usage,
+    ClientError, Listed, Request, Stop,
     store::{Batch, BatchState, Ended, Key, Member, Outcome},
 };
 
@@ -115,10 +115,11 @@ impl Batches {
     }
 
     /// Has the provider delete the files of a closed batch that nobody needs any more: that of the requests, and those of
-    /// the results. What stays is noted; so it is not if the process ends here.
+    /// the results. It is asked once, because results of other batches wait. What stays is noted; so it is not if the
+    /// process ends here.
     pub(super) async fn delete_files(&self, batch: &Batch, results: &[String]) {
         for file in batch.file.iter().chain(results) {
-            let why = match self.patiently(async || self.provider.delete(file).await).await {
+            let why = match self.provider.delete(file).await {
                 Ok(()) => continue,
                 Err(Trouble::Stop(Stop::Interrupted)) => "interrupted".to_owned(),
                 Err(trouble) => trouble.to_string(),
@@ -226,8 +227,7 @@ impl Batches {
         let protocol = self.provider.endpoint.protocol;
         let sent = Sent::read(protocol, &member.body);
         let (read, said) = wire::read(protocol, status, line);
-        let estimated = || Usage { input: estimate(&member.body), cached: 0, output: self.size.answer_tokens };
-        let usage = said.or_else(|| read.is_ok().then(estimated));
+        let usage = said.or_else(|| wire::estimated(&read, estimate(&member.body), self.size.answer_tokens));
         let outcome = match judge(protocol, &sent, status, line, self.settings.form.is_some()) {
             Verdict::Answered(response) => Outcome::of(response.finish),
             verdict => {

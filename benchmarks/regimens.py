@@ -7,8 +7,8 @@
 `conll`: 1,000 sentences of CoNLL-2003 labelled by the recorded teacher (chain of thought) and 1,000 others labelled by
 people, scored on the test set. `weak`: NoiseBench; 2,000 sentences with the labels of a weak LLM, 500 with clean ones,
 and 2,500 clean ones to score on, blocks of the file in this order (885 between them are dev). `means`: the same data, what
-is to help against wrong labels. Every run has the same number of optimiser steps and keeps its last weights: nothing
-is chosen on test. A run that is there already is not done again, so the script may be stopped and started. Runs take one
+is to help against wrong labels. Every run has the same number of optimiser steps and keeps its last weights, but for
+the row that says otherwise; nothing is chosen on test. A run that is there already is not done again, so the script may be stopped and started. Runs take one
 thread each, `--jobs` of them at a time. Prints the Markdown of `apprentice score`; the first row is the control.
 """
 
@@ -32,8 +32,9 @@ WEAK_BLOCKS = {"distilled": ("noise_llm", 0, 2000), "original": ("clean", 2000, 
 # What may help against wrong labels, on top of all data at once and of the distilled data first.
 MEANS = {
     "all": ["--regimen", "all"],
+    "original-only": ["--regimen", "original-only"],
     "all, CRF": ["--regimen", "all", "--head", "crf"],
-    "all, early stopping": ["--regimen", "all", "--patience", "2", "--dev", "{dev}"],
+    "all, best epoch on dev": ["--regimen", "all", "--dev", "{dev}"],
     "all, voters' agreement as weight": ["--regimen", "all", "--distilled", "{votes}", "--weigh-by-confidence"],
     "all, labelled anew": ["--regimen", "all", "--distilled", "{anew}"],
     "all, labelled anew, confidence as weight": ["--regimen", "all", "--distilled", "{anew}", "--weigh-by-confidence"],
@@ -115,6 +116,8 @@ def main():
     a.output.mkdir(parents=True, exist_ok=True)
     files = conll(a) if a.set == "conll" else weak(a)
     rows = {name: ["--regimen", name] for name in REGIMENS}
+    if a.set == "conll":
+        rows["original-only, CRF"] = ["--regimen", "original-only", "--head", "crf"]
     if a.set == "means":
         files, rows = labelled_by_students(a, files), MEANS
     with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
@@ -126,7 +129,7 @@ def main():
     for name in rows:
         results = [json.load(open(folders[name, seed] / "result.json")) for seed in a.seeds]
         tokens = statistics.mean(r["train_seconds"] * r["tokens_per_second"] for r in results)
-        print(f"| {name} | {results[0]['steps']} | {tokens:.0f} |")
+        print(f"| {name} | {' '.join(sorted({str(r['steps']) for r in results}))} | {tokens:.0f} |")
     # A system's name has no `=`.
     predicted = [f"{name.replace('=', ' ')}={folders[name, seed]}/predictions.test.conll" for name in rows for seed in a.seeds]
     subprocess.run([a.apprentice, "score", "--markdown", "--gold", files["test"], "--predicted", *predicted], check=True)

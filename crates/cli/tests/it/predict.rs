@@ -159,6 +159,8 @@ fn a_broken_input_is_named_and_leaves_no_output() {
     assert_eq!(std::fs::read_to_string(at.join("out")).unwrap(), "precious");
     // What is not there is noticed before anything is tagged.
     assert!(fails(at, &predict(&["good.txt", "nowhere.txt"])).contains("cannot read nowhere.txt"));
+    let pipeline = predict(&["good.txt", "--to", "pipeline", "--unit", "document"]);
+    assert!(fails(at, &pipeline).contains("its offsets are those of one text a line"));
     assert!(fails(at, &predict(&["empty.txt"])).contains("empty.txt: no sentence in this file"));
     assert_eq!(succeeds(at, &predict(&["empty.txt", "good.txt", "--to", "pipeline"])).lines().count(), 2500);
 }

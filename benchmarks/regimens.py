@@ -7,9 +7,10 @@
 `conll`: 1,000 sentences of CoNLL-2003 labelled by the recorded teacher (chain of thought) and 1,000 others labelled by
 people, scored on the test set. `weak`: NoiseBench; 2,000 sentences with the labels of a weak LLM, 500 with clean ones,
 and 2,500 clean ones to score on, blocks of the file in this order (885 between them are dev). `means`: the same data, what
-is to help against wrong labels. Every run has the same number of optimiser steps and keeps its last weights, but for
-the row that says otherwise; nothing is chosen on test. A run that is there already is not done again, so the script may be stopped and started. Runs take one
-thread each, `--jobs` of them at a time. Prints the Markdown of `apprentice score`; the first row is the control.
+is to help against wrong labels. Every run has the same number of optimiser steps and keeps its last weights, but for the
+row that says otherwise; nothing is chosen on test. A run that is there already is not done again, so the script may be
+stopped and started. Runs take one thread each, `--jobs` of them at a time. Prints the Markdown of `apprentice score`; the
+first row is the control.
 """
 
 import argparse

@@ -4,13 +4,12 @@
         [--logits PROGRAM]
 
 `--predictions` is what `apprentice predict --model DIR FILE.conll` wrote, `--groups` what it writes with `--to pipeline`.
-Ours is the best well-formed tag sequence, so
-transformers' logits are decoded in the same way here; how many words differ from the plain argmax is printed beside it.
+Ours is the best well-formed tag sequence, so transformers' logits are decoded in the same way here; how many words differ
+from the plain argmax is printed beside it.
 The scores of entities must be their shares of all well-formed sequences. Where the plain argmax is well-formed and the
 pipeline of transformers takes the same characters for words, its groups (aggregation strategy `first`) must be ours.
 `--logits` is the program that `cargo build -p apprentice-encoder --example logits` makes; then the logits of all tokens are
-compared too. Exits with 1 if a tag or a group differs, a logit by more than 1e-4, or a score by more
-than 1e-3.
+compared too. Exits with 1 if a tag or a group differs, a logit by more than 1e-4, or a score by more than 1e-3.
 """
 
 import argparse

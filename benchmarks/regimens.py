@@ -28,8 +28,6 @@ REGIMENS = [
 ]
 WEAK_BLOCKS = {"distilled": ("noise_llm", 0, 2000), "original": ("clean", 2000, 2500), "dev": ("clean", 2500, 3385),
                "test": ("clean", 3385, 5885)}
-
-
 # What may help against wrong labels, on top of all data at once and of the distilled data first.
 MEANS = {
     "all": ["--regimen", "all"],
@@ -78,8 +76,8 @@ def labelled_by_students(a, files):
         labels = a.output / f"weak.student.{name}.conll" if name == "votes" else files[name]
         run(a.apprentice, "-q", "train", "--encoder", a.encoder, "--original", files["original"], "--distilled",
             files["distilled"], *RECIPE, "--regimen", regimen, "--seed", 1000, "-o", student, "--overwrite")
-        run(a.apprentice, "-q", "predict", "--model", student, files["distilled"], "--to",
-                "conll" if name == "votes" else "jsonl", "-o", labels, "--overwrite")
+        run(a.apprentice, "-q", "predict", "--model", student, files["distilled"], "-o", labels,
+            "--overwrite")
         if name == "votes":
             run(a.apprentice, "-q", "data", "vote", files["distilled"], labels, "--quorum", "0.5", "-o", files[name])
     return files

@@ -198,17 +198,12 @@ impl Student {
         max_length: Option<usize>,
     ) -> Result<Vec<Prediction>, StudentError> {
         let windows = self.tokenizer.windows(sentences, self.max_length(max_length))?;
-        self.predict_windows(&windows)
-    }
-
-    /// The same from windows made before.
-    fn predict_windows(&mut self, sentences: &[Vec<Window>]) -> Result<Vec<Prediction>, StudentError> {
-        let logits = self.logits(sentences)?;
+        let logits = self.logits(&windows)?;
         let labels = self.labels.scored(self.network.transitions());
         Ok(logits.iter().map(|logits| labels.predict(logits)).collect())
     }
 
-    /// The entities alone.
+    /// The entities alone, from windows made before.
     pub(crate) fn entities(&mut self, sentences: &[Vec<Window>]) -> Result<Vec<Vec<Entity>>, StudentError> {
         let logits = self.logits(sentences)?;
         let labels = self.labels.scored(self.network.transitions());

@@ -7,7 +7,7 @@ use crate::{
     EncoderConfig, Layout, PackedBatch,
     kernels::{
         activation,
-        attention::{self, AttentionShape},
+        attention::{self, AttentionShape, Forward},
         bias, embedding,
         layer_norm::{self, Norm, Normalised, Summands},
         matmul::{Destination, Matrix, matmul},
@@ -67,8 +67,8 @@ impl SavedNorm {
 struct LayerBuffers {
     /// `[T, 3H]`
     qkv: Vec<f32>,
-    /// See [`AttentionShape`].
-    probabilities: Vec<f32>,
+    /// Of the attention, `[A T]`.
+    log_sums: Vec<f32>,
     /// `[T, H]`
     context: Vec<f32>,
     attention_norm: SavedNorm,
@@ -192,7 +192,7 @@ impl Encoder {
         if self.layers.len() < layers {
             self.layers.resize_with(layers, LayerBuffers::default);
         }
-        self.shape.set(batch.offsets(), keep);
+        self.shape.set(batch.offsets());
         match self.config.counted_padding() {
             None => embedding::positions(batch.offsets(), &mut self.positions),
             Some(padding) => positions_behind(padding, batch, &mut self.positions),
@@ -208,7 +208,7 @@ impl Encoder {
         }
         for layer in &mut self.layers[..layers] {
             layer.qkv.resize(t * 3 * h, 0.0);
-            layer.probabilities.resize(self.shape.probabilities(), 0.0);
+            layer.log_sums.resize(self.shape.log_sums(), 0.0);
             layer.context.resize(t * h, 0.0);
             layer.attention_norm.fit(t, h);
             layer.attended.resize(t * h, 0.0);
@@ -270,7 +270,7 @@ impl Encoder {
         linear(x, h, &ranges.qkv_weight, &mut buffers.qkv);
         bias::add_bias(&mut buffers.qkv, &values[ranges.qkv_bias.clone()]);
         let dropout = mode.dropout(sites::probabilities(layer), self.config.attention_probs_dropout_prob);
-        attention::forward(&self.shape, &buffers.qkv, dropout, &mut buffers.context, &mut buffers.probabilities);
+        attention::forward(&self.shape, &buffers.qkv, dropout, &mut buffers.context, &mut buffers.log_sums);
 
         linear(&buffers.context, h, &ranges.attention_weight, &mut self.branch);
         let summands = Summands {
@@ -313,7 +313,7 @@ impl Encoder {
     pub(crate) fn numbers(&self) -> usize {
         let norm = |norm: &SavedNorm| norm.x_hat.len() + norm.inverse_std.len();
         let layer = |l: &LayerBuffers| {
-            let buffers = [&l.qkv, &l.probabilities, &l.context, &l.attended, &l.z, &l.g];
+            let buffers = [&l.qkv, &l.log_sums, &l.context, &l.attended, &l.z, &l.g];
             buffers.map(Vec::len).iter().sum::<usize>() + norm(&l.attention_norm) + norm(&l.output_norm)
         };
         let Gradients { hidden, branch, context, qkv, z, .. } = &self.gradients;
@@ -425,7 +425,8 @@ impl Encoder {
         weight_gradient(branch, h, &buffers.context, h, &mut d_values[ranges.attention_weight.clone()]);
         input_gradient(branch, &ranges.attention_weight, h, context, Destination::Overwrite);
         let dropout = mode.dropout(sites::probabilities(layer), self.config.attention_probs_dropout_prob);
-        attention::backward(&self.shape, &buffers.qkv, &buffers.probabilities, dropout, context, qkv);
+        let forward = Forward { qkv: &buffers.qkv, context: &buffers.context, log_sums: &buffers.log_sums, dropout };
+        attention::backward(&self.shape, forward, context, qkv);
         bias::column_sums(qkv, &mut d_values[ranges.qkv_bias.clone()], partials);
         weight_gradient(qkv, 3 * h, x, h, &mut d_values[ranges.qkv_weight.clone()]);
         input_gradient(qkv, &ranges.qkv_weight, h, d, Destination::Accumulate);

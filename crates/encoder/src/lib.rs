@@ -41,6 +41,7 @@ mod memory;
 mod network;
 mod optimizer;
 mod parameters;
+pub mod profile;
 mod random;
 mod tensors;
 mod transitions;

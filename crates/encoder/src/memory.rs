@@ -1,6 +1,6 @@
 //! How much memory training takes, from the architecture.
 
-use crate::{EncoderConfig, kernels::attention::AttentionShape};
+use crate::EncoderConfig;
 
 /// Bytes that a network holds while it trains on batches like a given one. An estimate: it counts every buffer of the
 /// size of the model or the batch, and neither scratch nor what the allocator keeps.
@@ -22,17 +22,12 @@ impl TrainingMemory {
     /// For a model of so many `parameters` and `classes`, and a batch of sequences that begin at `offsets` (see
     /// [`crate::PackedBatch::offsets`]), of which `rows` rows carry a class.
     ///
-    /// With `T` tokens and `P` the attention probabilities of all heads and sequences, `L` layers hold `T (7H + 2I + 2) +
-    /// P` numbers each, what lies around them `T ((L+1) H + 2H + 1)`, the way back `T (6H + I)`, the head `R (2H + C)`.
+    /// With `T` tokens `L` layers hold `T (7H + 2I + A + 2)` numbers each, what lies around them `T ((L+1) H + 2H + 1)`, the way back `T (6H + I)`, the head `R (2H + C)`.
     #[must_use]
     pub fn new(config: &EncoderConfig, parameters: usize, classes: usize, offsets: &[usize], rows: usize) -> Self {
         let (h, i, layers) = (config.hidden_size, config.intermediate_size, config.num_hidden_layers);
-        let mut shape = AttentionShape::new(h, config.num_attention_heads);
-        shape.set(offsets, true);
-        let per_token = layers * (7 * h + 2 * i + 2) + (layers + 3) * h + 1 + 6 * h + i;
-        let numbers = offsets.last().copied().unwrap_or(0) * per_token
-            + layers * shape.probabilities()
-            + rows * (2 * h + classes);
+        let per_token = layers * (7 * h + 2 * i + config.num_attention_heads + 2) + (layers + 3) * h + 1 + 6 * h + i;
+        let numbers = offsets.last().copied().unwrap_or(0) * per_token + rows * (2 * h + classes);
         let parameters = BYTES * parameters;
         Self { parameters, gradients: parameters, moments: 2 * parameters, activations: BYTES * numbers }
     }

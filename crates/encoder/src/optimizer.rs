@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Layout, Tensor, kernels::multiversion};
+use crate::{Layout, Tensor, kernels::multiversion, profile::timer};
 
 /// The optimiser's constants; the defaults are PyTorch's but for the weight decay, which is transformers' fine-tuning
 /// default.
@@ -100,6 +100,7 @@ impl Moments {
         values: &mut [f32],
         gradients: &mut [f32],
     ) -> f64 {
+        let _timer = timer("optimiser", 8 * values.len());
         // Partial sums in f64, added up in order: the same for any number of threads.
         let squares: Vec<f64> = gradients.par_chunks(CHUNK).map(sum_of_squares).collect();
         let norm = squares.iter().sum::<f64>().sqrt();

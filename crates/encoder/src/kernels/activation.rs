@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::{ROW_CHUNK, add_partials, math, multiversion};
-use crate::Activation;
+use crate::{Activation, profile::timer};
 
 /// `z += bias` per row, `g = act(z)`; `z` and `g` are `[T, bias.len()]`. `z` is kept for the backward pass.
 pub(crate) fn forward(activation: Activation, z: &mut [f32], bias: &[f32], g: &mut [f32]) {
@@ -16,6 +16,7 @@ pub(crate) fn forward(activation: Activation, z: &mut [f32], bias: &[f32], g: &m
         Activation::GeluTanh => tanh_rows,
         Activation::Relu => relu_rows,
     };
+    let _timer = timer("bias + activation", 3 * z.len());
     let chunk = ROW_CHUNK * bias.len();
     z.par_chunks_mut(chunk).zip(g.par_chunks_mut(chunk)).for_each(|(z, g)| rows(z, bias, g));
 }
@@ -29,6 +30,7 @@ pub(crate) fn backward(activation: Activation, z: &[f32], d: &mut [f32], d_bias:
         Activation::GeluTanh => tanh_backward_rows,
         Activation::Relu => relu_backward_rows,
     };
+    let _timer = timer("activation, back", 3 * z.len());
     let width = d_bias.len();
     let chunk = ROW_CHUNK * width;
     partials.clear();

@@ -1,16 +1,24 @@
 //! Multi-head self-attention over packed sequences (Vaswani et al., "Attention Is All You Need", 2017):
 //! `softmax(Q Kᵀ / sqrt(D)) V` per sequence and head, with dropout on the probabilities.
 //!
-//! Sequences are tasks of their own, and nothing is computed between two of them. Per head the operands are small, so
-//! they are copied into scratch with rows padded to whole vectors, where plain register-blocked loops do best.
+//! A head of a sequence is a task of its own, and nothing is computed between two sequences. The probabilities are never
+//! kept: a block of queries at a time, they live in the cache, and the way back computes them again from the logarithm of
+//! each row's sum (Dao et al., "`FlashAttention`", 2022).
 
 use std::cell::RefCell;
 
-use super::{math, multiversion};
-use crate::random::Dropout;
+use rayon::prelude::*;
 
-/// Columns of one register block: a whole number of vectors for every instruction set.
-const LANES: usize = 16;
+use super::{
+    gemm::{Columns, Destination, Gemm, Rows},
+    math, multiversion,
+    scratch::{Scratch, Shared},
+    simd,
+};
+use crate::{profile::timer, random::Dropout};
+
+/// Queries whose probabilities are held at a time: with 512 keys these are 192 KiB.
+const QUERIES: usize = 96;
 
 /// How the packed rows divide into sequences and heads.
 #[derive(Debug, Clone)]
@@ -21,335 +29,306 @@ pub(crate) struct AttentionShape {
     heads: usize,
     /// Where each sequence's rows begin; one more entry than sequences.
     offsets: Vec<usize>,
-    /// Where each sequence's probabilities begin: `A` matrices of `n` rows of `n` rounded up to whole blocks.
-    probability_offsets: Vec<usize>,
+    /// The number of each sequence's first probability, as dropout counts them: `A` matrices of `n` rows of `n`.
+    probabilities: Vec<usize>,
 }
 
 impl AttentionShape {
     pub(crate) fn new(hidden: usize, heads: usize) -> Self {
-        Self { hidden, heads, offsets: Vec::new(), probability_offsets: Vec::new() }
+        Self { hidden, heads, offsets: Vec::new(), probabilities: Vec::new() }
     }
 
-    /// Takes over the sequences of the next batch. Probabilities get places only if they are to be `kept`.
-    pub(crate) fn set(&mut self, offsets: &[usize], kept: bool) {
+    /// Takes over the sequences of the next batch.
+    pub(crate) fn set(&mut self, offsets: &[usize]) {
         self.offsets.clear();
         self.offsets.extend_from_slice(offsets);
-        self.probability_offsets.clear();
-        self.probability_offsets.push(0);
-        let mut end = 0;
+        self.probabilities.clear();
+        let mut next = 0;
         for bounds in offsets.windows(2) {
-            let n = bounds[1] - bounds[0];
-            end += if kept { self.heads * n * padded(n) } else { 0 };
-            self.probability_offsets.push(end);
+            self.probabilities.push(next);
+            next += self.heads * (bounds[1] - bounds[0]).pow(2);
         }
     }
 
-    /// How many probabilities the batch has.
-    pub(crate) fn probabilities(&self) -> usize {
-        self.probability_offsets.last().copied().unwrap_or(0)
+    /// How many logarithms of sums the batch has: one for each token and head.
+    pub(crate) fn log_sums(&self) -> usize {
+        self.heads * self.offsets.last().copied().unwrap_or(0)
+    }
+
+    fn first_probability(&self, sequence: usize, head: usize) -> usize {
+        let n = self.offsets[sequence + 1] - self.offsets[sequence];
+        self.probabilities[sequence] + head * n * n
+    }
+
+    /// Runs `task` for each head of each sequence, in parallel, with memory of its thread.
+    fn for_each_head(&self, task: impl Fn(Head<'_>, &mut [Scratch; 8]) + Sync) {
+        thread_local! {
+            static SCRATCH: RefCell<[Scratch; 8]> = RefCell::default();
+        }
+        (0..(self.offsets.len() - 1) * self.heads).into_par_iter().for_each(|index| {
+            let (sequence, head) = (index / self.heads, index % self.heads);
+            let head = Head {
+                shape: self,
+                gemm: Gemm::get(),
+                start: self.offsets[sequence],
+                n: self.offsets[sequence + 1] - self.offsets[sequence],
+                d: self.hidden / self.heads,
+                index: head,
+                first: self.first_probability(sequence, head),
+            };
+            SCRATCH.with_borrow_mut(|scratch| task(head, scratch));
+        });
     }
 }
 
-fn padded(n: usize) -> usize {
-    n.next_multiple_of(LANES)
+/// One head of one sequence.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    shape: &'a AttentionShape,
+    gemm: &'static Gemm,
+    /// The sequence's first row, and how many it has.
+    start: usize,
+    n: usize,
+    /// The head's width, `D`.
+    d: usize,
+    index: usize,
+    /// The number of its first probability.
+    first: usize,
 }
 
-/// The output `[T, H]` of all heads, from `qkv` `[T, 3H]`; `probabilities` before dropout are kept where the shape has
-/// places for them.
+/// Rows of a head's values somewhere in a packed matrix.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    values: &'a [f32],
+    stride: usize,
+}
+
+impl<'a> Head<'a> {
+    /// Query (0), key (1) or value (2) of `qkv` from row `row` of the sequence on.
+    fn part(&self, qkv: &'a [f32], which: usize, row: usize) -> Part<'a> {
+        let h = self.shape.hidden;
+        Part { values: &qkv[(self.start + row) * 3 * h + which * h + self.index * self.d..], stride: 3 * h }
+    }
+
+    /// The head's columns of a matrix `[T, H]`, from row `row` of the sequence on.
+    fn columns(&self, values: &'a [f32], row: usize) -> Part<'a> {
+        let h = self.shape.hidden;
+        Part { values: &values[(self.start + row) * h + self.index * self.d..], stride: h }
+    }
+
+    /// The head's logarithms of sums among those of all.
+    fn log_sums(&self) -> std::ops::Range<usize> {
+        let first = self.start * self.shape.heads + self.index * self.n;
+        first..first + self.n
+    }
+
+    /// `rows` rows of a part, `[rows, D]`, as panels.
+    fn pack<'s>(&self, from: Part<'_>, rows: usize, to: &'s mut Scratch) -> &'s [f32] {
+        let panels = to.take(rows * self.gemm.padded(self.d));
+        // SAFETY: `Part` begins at the first element, and as many rows as the sequence has follow.
+        unsafe { self.gemm.pack_columns((from.values.as_ptr(), Columns::Together(from.stride)), rows, self.d, panels) };
+        panels
+    }
+
+    /// The transpose of a part of all rows, `[D, n]`, as panels.
+    fn pack_transposed<'s>(&self, from: Part<'_>, to: &'s mut Scratch) -> &'s [f32] {
+        let panels = to.take(self.d * self.width());
+        // SAFETY: as above.
+        unsafe { self.gemm.pack_columns((from.values.as_ptr(), Columns::Apart(from.stride)), self.d, self.n, panels) };
+        panels
+    }
+
+    /// Numbers between the rows of the scores.
+    fn width(&self) -> usize {
+        self.gemm.padded(self.n)
+    }
+
+    /// `rows` rows of a part times the transpose of another, into scores `[rows, width]`.
+    fn scores<'s>(&self, rows: usize, a: Part<'_>, b_transposed: &[f32], to: &'s mut Scratch) -> &'s mut [f32] {
+        let width = self.width();
+        let to = to.take(rows * width);
+        let a = (a.values.as_ptr(), Rows::Apart(a.stride));
+        // SAFETY: `Part` begins at the first element, `rows` rows of `D` follow; `to` has just been made so large.
+        unsafe {
+            self.gemm.product(rows, self.d, a, b_transposed, width, (to.as_mut_ptr(), width), Destination::Overwrite);
+        }
+        to
+    }
+}
+
+/// The output `[T, H]` of all heads, from `qkv` `[T, 3H]`, and the logarithm of each row's sum of exponentials.
 pub(crate) fn forward(
     shape: &AttentionShape,
     qkv: &[f32],
     dropout: Option<Dropout>,
     context: &mut [f32],
-    probabilities: &mut [f32],
+    log_sums: &mut [f32],
 ) {
     let h = shape.hidden;
-    for_each_sequence(shape, h, context, probabilities, &|sequence, context: &mut [f32], kept: &mut [f32]| {
-        let rows = shape.offsets[sequence]..shape.offsets[sequence + 1];
-        let first = shape.probability_offsets[sequence];
-        let qkv = &qkv[rows.start * 3 * h..rows.end * 3 * h];
-        with_scratch(|scratch| forward_sequence(shape, qkv, dropout, first, context, kept, scratch));
-    });
-}
-
-/// The gradient `d_qkv` `[T, 3H]` from `d_context` `[T, H]` and what the forward pass kept.
-pub(crate) fn backward(
-    shape: &AttentionShape,
-    qkv: &[f32],
-    probabilities: &[f32],
-    dropout: Option<Dropout>,
-    d_context: &[f32],
-    d_qkv: &mut [f32],
-) {
-    let h = shape.hidden;
-    // The probabilities are only read here: the second slice that the walk splits stays empty.
-    let nothing_to_split = AttentionShape { probability_offsets: vec![0; shape.offsets.len()], ..shape.clone() };
-    for_each_sequence(&nothing_to_split, 3 * h, d_qkv, &mut [], &|sequence, d_qkv: &mut [f32], _: &mut [f32]| {
-        let rows = shape.offsets[sequence]..shape.offsets[sequence + 1];
-        let kept = shape.probability_offsets[sequence]..shape.probability_offsets[sequence + 1];
-        let operands = Backward {
-            qkv: &qkv[rows.start * 3 * h..rows.end * 3 * h],
-            probabilities: &probabilities[kept.clone()],
-            d_context: &d_context[rows.start * h..rows.end * h],
-            dropout,
-            first: kept.start,
-        };
-        with_scratch(|scratch| backward_sequence(shape, operands, d_qkv, scratch));
-    });
-}
-
-/// What the backward pass of one sequence reads.
-#[derive(Clone, Copy)]
-struct Backward<'a> {
-    qkv: &'a [f32],
-    probabilities: &'a [f32],
-    d_context: &'a [f32],
-    dropout: Option<Dropout>,
-    /// The number of this sequence's first probability, as dropout counts them.
-    first: usize,
-}
-
-/// Runs `task(sequence, rows, probabilities)` for every sequence, in parallel, each with its part of the two slices.
-fn for_each_sequence(
-    shape: &AttentionShape,
-    width: usize,
-    rows: &mut [f32],
-    probabilities: &mut [f32],
-    task: &(impl Fn(usize, &mut [f32], &mut [f32]) + Sync),
-) {
-    fn walk(
-        shape: &AttentionShape,
-        sequences: std::ops::Range<usize>,
-        width: usize,
-        rows: &mut [f32],
-        probabilities: &mut [f32],
-        task: &(impl Fn(usize, &mut [f32], &mut [f32]) + Sync),
-    ) {
-        if sequences.len() == 1 {
-            task(sequences.start, rows, probabilities);
-            return;
+    let tokens = shape.offsets.last().copied().unwrap_or(0);
+    assert!(qkv.len() == tokens * 3 * h && context.len() == tokens * h, "rows are of the batch: this is a bug");
+    assert_eq!(log_sums.len(), shape.log_sums(), "sums are of the batch: this is a bug");
+    let _timer = timer("attention", qkv.len() + context.len());
+    let (context, log_sums) = (Shared::new(context), Shared::new(log_sums));
+    shape.for_each_head(|head, [k, v, scores, ..]| {
+        let k = head.pack_transposed(head.part(qkv, 1, 0), k);
+        let v = head.pack(head.part(qkv, 2, 0), head.n, v);
+        for row in (0..head.n).step_by(QUERIES) {
+            let rows = QUERIES.min(head.n - row);
+            let scores = head.scores(rows, head.part(qkv, 0, row), k, scores);
+            // SAFETY: these rows of this head's columns, and its logarithms, are nobody else's.
+            unsafe {
+                let log_sums = log_sums.get().add(head.log_sums().start + row);
+                let log_sums = std::slice::from_raw_parts_mut(log_sums, rows);
+                let scale = 1.0 / (head.d as f32).sqrt();
+                softmax(scores, head.n, head.width(), scale, dropout, head.first + row * head.n, log_sums);
+                let to = context.get().add((head.start + row) * h + head.index * head.d);
+                let a = (scores.as_ptr(), Rows::Apart(head.width()));
+                head.gemm.product(rows, head.n, a, v, head.d, (to, h), Destination::Overwrite);
+            }
         }
-        let middle = sequences.start + sequences.len() / 2;
-        let within = |offsets: &[usize]| offsets[middle] - offsets[sequences.start];
-        let (rows_a, rows_b) = rows.split_at_mut(within(&shape.offsets) * width);
-        let (kept_a, kept_b) = probabilities.split_at_mut(within(&shape.probability_offsets));
-        rayon::join(
-            || walk(shape, sequences.start..middle, width, rows_a, kept_a, task),
-            || walk(shape, middle..sequences.end, width, rows_b, kept_b, task),
-        );
-    }
-    walk(shape, 0..shape.offsets.len() - 1, width, rows, probabilities, task);
-}
-
-/// Runs `task` with this thread's scratch, which grows to the longest sequence and stays.
-fn with_scratch<R>(task: impl FnOnce(&mut Vec<f32>) -> R) -> R {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    }
-    SCRATCH.with_borrow_mut(task)
-}
-
-/// Cuts `N` pieces of the given sizes off the scratch.
-fn pieces<const N: usize>(scratch: &mut Vec<f32>, sizes: [usize; N]) -> [&mut [f32]; N] {
-    let total = sizes.iter().sum();
-    if scratch.len() < total {
-        scratch.resize(total, 0.0);
-    }
-    let mut rest = scratch.as_mut_slice();
-    sizes.map(|size| rest.split_off_mut(..size).expect("the scratch was made as long as its pieces: this is a bug"))
+    });
 }
 
 multiversion! {
-    fn forward_sequence(
-        shape: &AttentionShape,
-        qkv: &[f32],
+    /// Softmax of the first `n` of each `width` scores, times `scale`, then dropout, whose first number is `first`; and the
+    /// logarithms of the sums.
+    fn softmax(
+        scores: &mut [f32],
+        n: usize,
+        width: usize,
+        scale: f32,
         dropout: Option<Dropout>,
         first: usize,
-        context: &mut [f32],
-        kept: &mut [f32],
-        scratch: &mut Vec<f32>,
+        log_sums: &mut [f32],
     ) {
-        let (h, d) = (shape.hidden, shape.hidden / shape.heads);
-        let n = context.len() / h;
-        let (np, dp) = (padded(n), padded(d));
-        let [k_t, v, scores, dropped, out] = pieces(scratch, [d * np, n * dp, n * np, n * np, n * dp]);
-        for head in 0..shape.heads {
-            let (q_at, k_at, v_at) = (head * d, h + head * d, 2 * h + head * d);
-            pack_transposed(qkv, 3 * h, k_at, d, k_t);
-            pack(qkv, 3 * h, v_at, d, v);
-            let scores = if kept.is_empty() { &mut *scores } else { &mut kept[head * n * np..(head + 1) * n * np] };
-            product(fma, n, d, (&qkv[q_at..], 3 * h, 1), k_t, np, scores);
-            softmax(scores, n, np, 1.0 / (d as f32).sqrt());
-            let probabilities = match dropout {
-                None => &*scores,
+        for (row, (scores, log_sum)) in scores.chunks_exact_mut(width).zip(log_sums).enumerate() {
+            let scores = &mut scores[..n];
+            let largest = simd::largest(SIMD, scores) * scale;
+            for v in scores.iter_mut() {
+                *v = math::exp(*v * scale - largest);
+            }
+            let sum = simd::sum(SIMD, scores);
+            *log_sum = largest + sum.ln();
+            let inverse = 1.0 / sum;
+            match dropout {
                 Some(dropout) => {
-                    let first = first + head * n * np;
-                    for (i, (to, p)) in dropped.iter_mut().zip(scores.iter()).enumerate() {
-                        *to = p * dropout.factor(first + i);
+                    for (i, v) in scores.iter_mut().enumerate() {
+                        *v *= inverse * dropout.factor(first + row * n + i);
                     }
-                    &*dropped
                 }
-            };
-            product(fma, n, n, (probabilities, np, 1), v, dp, out);
-            unpack(out, context, h, head * d, d);
+                None => {
+                    for v in scores.iter_mut() {
+                        *v *= inverse;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the forward pass read and left.
+#[derive(Clone, Copy)]
+pub(crate) struct Forward<'a> {
+    /// `[T, 3H]`
+    pub qkv: &'a [f32],
+    /// Its output, `[T, H]`.
+    pub context: &'a [f32],
+    pub log_sums: &'a [f32],
+    pub dropout: Option<Dropout>,
+}
+
+/// The gradient `d_qkv` `[T, 3H]` from `d_context` `[T, H]`.
+///
+/// With `P` the probabilities, `M` dropout's factors and `O` the output, a score's gradient is `P (M (dO Vᵀ) - dO·O)`: the
+/// sum that softmax takes off a row is the product of its output and the output's gradient.
+pub(crate) fn backward(shape: &AttentionShape, forward: Forward<'_>, d_context: &[f32], d_qkv: &mut [f32]) {
+    let Forward { qkv, context, log_sums, dropout } = forward;
+    let h = shape.hidden;
+    let tokens = shape.offsets.last().copied().unwrap_or(0);
+    assert!([qkv.len(), d_qkv.len()] == [tokens * 3 * h; 2], "rows are of the batch: this is a bug");
+    assert!([context.len(), d_context.len()] == [tokens * h; 2], "rows are of the batch: this is a bug");
+    let _timer = timer("attention, back", 2 * qkv.len() + 2 * context.len());
+    let d_qkv = Shared::new(d_qkv);
+    shape.for_each_head(|head, [k_t, v_t, k, q, d_out, scores, d_scores, sums]| {
+        let k_t = head.pack_transposed(head.part(qkv, 1, 0), k_t);
+        let v_t = head.pack_transposed(head.part(qkv, 2, 0), v_t);
+        let k = head.pack(head.part(qkv, 1, 0), head.n, k);
+        let width = head.width();
+        for row in (0..head.n).step_by(QUERIES) {
+            let rows = QUERIES.min(head.n - row);
+            let d = head.columns(d_context, row);
+            let sums = sums.take(rows);
+            dots(head.columns(context, row), d, head.d, sums);
+            let scores = head.scores(rows, head.part(qkv, 0, row), k_t, scores);
+            let d_scores = head.scores(rows, d, v_t, d_scores);
+            let row_sums = RowSums { log_sums: &log_sums[head.log_sums()][row..row + rows], sums };
+            let scale = 1.0 / (head.d as f32).sqrt();
+            softmax_backward(scores, d_scores, head.n, width, scale, dropout, head.first + row * head.n, row_sums);
+
+            let q = head.pack(head.part(qkv, 0, row), rows, q);
+            let d_out = head.pack(d, rows, d_out);
+            let destination = if row == 0 { Destination::Overwrite } else { Destination::Accumulate };
+            // SAFETY: this head's columns of the sequence's rows are nobody else's.
+            unsafe {
+                let to =
+                    |which, row| (d_qkv.get().add((head.start + row) * 3 * h + which * h + head.index * head.d), 3 * h);
+                let (apart, together) = (Rows::Apart(width), Rows::Together(width));
+                let (gemm, n, wide) = (head.gemm, head.n, head.d);
+                gemm.product(rows, n, (d_scores.as_ptr(), apart), k, wide, to(0, row), Destination::Overwrite);
+                gemm.product(n, rows, (d_scores.as_ptr(), together), q, wide, to(1, 0), destination);
+                gemm.product(n, rows, (scores.as_ptr(), together), d_out, wide, to(2, 0), destination);
+            }
+        }
+    });
+}
+
+/// For each row of a block, the logarithm of the sum of its exponentials, and the product of its output and the output's
+/// gradient.
+struct RowSums<'a> {
+    log_sums: &'a [f32],
+    sums: &'a [f32],
+}
+
+multiversion! {
+    /// The product of each of the rows of two parts, `d` numbers wide.
+    fn dots(a: Part<'_>, b: Part<'_>, d: usize, to: &mut [f32]) {
+        for (row, to) in to.iter_mut().enumerate() {
+            *to = simd::dot(SIMD, &a.values[row * a.stride..][..d], &b.values[row * b.stride..][..d]);
         }
     }
 }
 
 multiversion! {
-    fn backward_sequence(shape: &AttentionShape, operands: Backward<'_>, d_qkv: &mut [f32], scratch: &mut Vec<f32>) {
-        let Backward { qkv, probabilities, d_context, dropout, first } = operands;
-        let (h, d) = (shape.hidden, shape.hidden / shape.heads);
-        let n = d_context.len() / h;
-        let (np, dp) = (padded(n), padded(d));
-        let scale = 1.0 / (d as f32).sqrt();
-        let [v_t, small, d_scores, dropped, out] = pieces(scratch, [d * np, n * dp, n * np, n * np, n * dp]);
-        for head in 0..shape.heads {
-            let (q_at, k_at, v_at) = (head * d, h + head * d, 2 * h + head * d);
-            let p = &probabilities[head * n * np..(head + 1) * n * np];
-            pack_transposed(qkv, 3 * h, v_at, d, v_t);
-            product(fma, n, d, (&d_context[head * d..], h, 1), v_t, np, d_scores);
-            // Through dropout: both the probabilities that were used and their gradient carry the mask.
-            if let Some(dropout) = dropout {
-                let first = first + head * n * np;
-                for (i, ((to, p), d)) in dropped.iter_mut().zip(p).zip(d_scores.iter_mut()).enumerate() {
-                    let factor = dropout.factor(first + i);
-                    *to = p * factor;
-                    *d *= factor;
-                }
-            } else {
-                dropped.copy_from_slice(p);
-            }
-            pack(d_context, h, head * d, d, small);
-            product(fma, n, n, (dropped, 1, np), small, dp, out);
-            unpack(out, d_qkv, 3 * h, v_at, d);
-            // Through softmax: dS = P (dP - sum(dP P)), and the scale of the scores.
-            for (d_row, p_row) in d_scores.chunks_exact_mut(np).zip(p.chunks_exact(np)) {
-                let mut lanes = [0.0; LANES];
-                for (d, p) in d_row.as_chunks::<LANES>().0.iter().zip(p_row.as_chunks::<LANES>().0) {
-                    for ((lane, d), p) in lanes.iter_mut().zip(d).zip(p) {
-                        *lane = fma(*d, *p, *lane);
+    /// Turns scores into probabilities after dropout, and the gradients of these into those of the scores.
+    fn softmax_backward(
+        scores: &mut [f32],
+        d_scores: &mut [f32],
+        n: usize,
+        width: usize,
+        scale: f32,
+        dropout: Option<Dropout>,
+        first: usize,
+        row_sums: RowSums<'_>,
+    ) {
+        let rows = scores.chunks_exact_mut(width).zip(d_scores.chunks_exact_mut(width));
+        for (row, ((scores, d_scores), (log_sum, sum))) in rows.zip(row_sums.log_sums.iter().zip(row_sums.sums)).enumerate() {
+            let pairs = scores[..n].iter_mut().zip(&mut d_scores[..n]);
+            match dropout {
+                Some(dropout) => {
+                    for (i, (p, d)) in pairs.enumerate() {
+                        let (probability, factor) = (math::exp(*p * scale - log_sum), dropout.factor(first + row * n + i));
+                        *p = probability * factor;
+                        *d = (*d * factor - sum) * probability * scale;
                     }
                 }
-                let sum: f32 = lanes.iter().sum();
-                for (d, p) in d_row.iter_mut().zip(p_row) {
-                    *d = (*d - sum) * p * scale;
+                None => {
+                    for (p, d) in pairs {
+                        *p = math::exp(*p * scale - log_sum);
+                        *d = (*d - sum) * *p * scale;
+                    }
                 }
             }
-            pack(qkv, 3 * h, k_at, d, small);
-            product(fma, n, n, (d_scores, np, 1), small, dp, out);
-            unpack(out, d_qkv, 3 * h, q_at, d);
-            pack(qkv, 3 * h, q_at, d, small);
-            product(fma, n, n, (d_scores, 1, np), small, dp, out);
-            unpack(out, d_qkv, 3 * h, k_at, d);
-        }
-    }
-}
-
-/// Copies columns `at..at + d` of the rows of `from` into rows padded with zeros to whole blocks.
-#[inline(always)]
-fn pack(from: &[f32], stride: usize, at: usize, d: usize, to: &mut [f32]) {
-    for (from, to) in from.chunks_exact(stride).zip(to.chunks_exact_mut(padded(d))) {
-        to[..d].copy_from_slice(&from[at..at + d]);
-        to[d..].fill(0.0);
-    }
-}
-
-/// Copies columns `at..at + d` of the rows of `from` into `d` rows, padded with zeros to whole blocks.
-#[inline(always)]
-fn pack_transposed(from: &[f32], stride: usize, at: usize, d: usize, to: &mut [f32]) {
-    let n = from.len() / stride;
-    for (column, to) in to.chunks_exact_mut(padded(n)).take(d).enumerate() {
-        for (to, from) in to.iter_mut().zip(from.chunks_exact(stride)) {
-            *to = from[at + column];
-        }
-        to[n..].fill(0.0);
-    }
-}
-
-/// Copies padded rows back into columns `at..at + d` of the rows of `to`.
-#[inline(always)]
-fn unpack(from: &[f32], to: &mut [f32], stride: usize, at: usize, d: usize) {
-    for (from, to) in from.chunks_exact(padded(d)).zip(to.chunks_exact_mut(stride)) {
-        to[at..at + d].copy_from_slice(&from[..d]);
-    }
-}
-
-/// Softmax of each row of `scores` times `scale` over its first `n` columns; the padding becomes 0.
-#[inline(always)]
-fn softmax(scores: &mut [f32], n: usize, np: usize, scale: f32) {
-    for row in scores.chunks_exact_mut(np) {
-        row[n..].fill(f32::NEG_INFINITY);
-        let (blocks, _) = row.as_chunks_mut::<LANES>();
-        let mut largest = [f32::NEG_INFINITY; LANES];
-        for block in blocks.iter() {
-            for (l, v) in largest.iter_mut().zip(block) {
-                *l = if *v > *l { *v } else { *l };
-            }
-        }
-        let largest = largest.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sums = [0.0; LANES];
-        for block in blocks.iter_mut() {
-            for (s, v) in sums.iter_mut().zip(block) {
-                *v = math::exp((*v - largest) * scale);
-                *s += *v;
-            }
-        }
-        // The padding held e^-87, too little to count in the sum; what is kept of it must be exactly 0.
-        let inverse = 1.0 / sums.iter().sum::<f32>();
-        for v in row.iter_mut() {
-            *v *= inverse;
-        }
-        row[n..].fill(0.0);
-    }
-}
-
-/// `to = a b` with `a` `[m, k]` given as (values, row stride, column stride), `b` `[k, width]` and `to` `[m, width]`
-/// row-major, `width` a whole number of blocks.
-#[inline(always)]
-fn product(
-    fma: impl Fn(f32, f32, f32) -> f32 + Copy,
-    m: usize,
-    k: usize,
-    a: (&[f32], usize, usize),
-    b: &[f32],
-    width: usize,
-    to: &mut [f32],
-) {
-    let mut row = 0;
-    while row + 4 <= m {
-        product_rows::<4>(fma, row, k, a, b, width, to);
-        row += 4;
-    }
-    while row < m {
-        product_rows::<1>(fma, row, k, a, b, width, to);
-        row += 1;
-    }
-}
-
-#[inline(always)]
-fn product_rows<const ROWS: usize>(
-    fma: impl Fn(f32, f32, f32) -> f32 + Copy,
-    row: usize,
-    k: usize,
-    (a, row_stride, column_stride): (&[f32], usize, usize),
-    b: &[f32],
-    width: usize,
-    to: &mut [f32],
-) {
-    for left in (0..width).step_by(LANES) {
-        let mut sums = [[0.0; LANES]; ROWS];
-        for l in 0..k {
-            let b = &b[l * width + left..][..LANES];
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let factor = a[(row + r) * row_stride + l * column_stride];
-                for (s, b) in sums.iter_mut().zip(b) {
-                    *s = fma(factor, *b, *s);
-                }
-            }
-        }
-        for (r, sums) in sums.iter().enumerate() {
-            to[(row + r) * width + left..][..LANES].copy_from_slice(sums);
         }
     }
 }
@@ -395,12 +374,13 @@ mod tests {
             let weights = random(tokens * hidden, 1 << 24);
             let dropout = Dropout::new(Stream::new(9, 9, 9), 0.25);
             let mut shape = AttentionShape::new(hidden, heads);
-            shape.set(&offsets, true);
+            shape.set(&offsets);
             let mut context = vec![0.0; tokens * hidden];
-            let mut kept = vec![0.0; shape.probabilities()];
-            forward(&shape, &qkv, dropout, &mut context, &mut kept);
+            let mut log_sums = vec![0.0; shape.log_sums()];
+            forward(&shape, &qkv, dropout, &mut context, &mut log_sums);
             let mut d_qkv = vec![0.0; qkv.len()];
-            backward(&shape, &qkv, &kept, dropout, &weights, &mut d_qkv);
+            let forward = Forward { qkv: &qkv, context: &context, log_sums: &log_sums, dropout };
+            backward(&shape, forward, &weights, &mut d_qkv);
 
             // The loss is the output weighted with `weights`, summed; its slope is checked by central differences.
             for (s, &n) in lengths.iter().enumerate() {
@@ -412,8 +392,8 @@ mod tests {
                             .collect()
                     };
                     let mut parts = [take(0), take(1), take(2)];
-                    let first = shape.probability_offsets[s] + head * n * padded(n);
-                    let mask = |i: usize, j: usize| f64::from(dropout.unwrap().factor(first + i * padded(n) + j));
+                    let first = shape.first_probability(s, head);
+                    let mask = |i: usize, j: usize| f64::from(dropout.unwrap().factor(first + i * n + j));
                     let out = reference(&parts[0], &parts[1], &parts[2], n, d, &mask);
                     for i in 0..n * d {
                         let ours = f64::from(context[(offsets[s] + i / d) * hidden + head * d + i % d]);

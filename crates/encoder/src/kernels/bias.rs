@@ -3,10 +3,11 @@
 use rayon::prelude::*;
 
 use super::{ROW_CHUNK, add_partials, multiversion};
-use crate::random::Dropout;
+use crate::{profile::timer, random::Dropout};
 
 /// `y += bias` per row; `y` is `[T, bias.len()]`.
 pub(crate) fn add_bias(y: &mut [f32], bias: &[f32]) {
+    let _timer = timer("bias", 2 * y.len());
     y.par_chunks_mut(ROW_CHUNK * bias.len()).for_each(|rows| add_rows(rows, bias));
 }
 
@@ -28,6 +29,7 @@ pub(crate) fn dropout_backward(
     d_bias: &mut [f32],
     partials: &mut Vec<f32>,
 ) {
+    let _timer = timer("dropout, back", 2 * d.len());
     let width = d_bias.len();
     let chunk = ROW_CHUNK * width;
     partials.clear();
@@ -65,6 +67,7 @@ pub(crate) fn apply_dropout(values: &mut [f32], dropout: Option<Dropout>) {
     /// Elements per task.
     const CHUNK: usize = 1 << 14;
     let Some(dropout) = dropout else { return };
+    let _timer = timer("dropout", 2 * values.len());
     values.par_chunks_mut(CHUNK).enumerate().for_each(|(index, values)| drop_values(values, dropout, index * CHUNK));
 }
 
@@ -78,6 +81,7 @@ multiversion! {
 
 /// Adds the column sums of `d` to `d_bias`.
 pub(crate) fn column_sums(d: &[f32], d_bias: &mut [f32], partials: &mut Vec<f32>) {
+    let _timer = timer("bias, back", d.len());
     let width = d_bias.len();
     partials.clear();
     partials.resize(d.len().div_ceil(ROW_CHUNK * width) * width, 0.0);

@@ -4,6 +4,7 @@
 /// `logits` `[R, C]` become the gradient of that times `scale`.
 pub(crate) fn softmax_cross_entropy(logits: &mut [f32], classes: &[u32], weights: Option<&[f32]>, scale: f32) -> f64 {
     let width = logits.len() / classes.len().max(1);
+    let _timer = crate::profile::timer("cross-entropy", 2 * logits.len());
     let mut loss = 0.0;
     for (index, (row, &class)) in logits.chunks_exact_mut(width.max(1)).zip(classes).enumerate() {
         let weight = weights.map_or(1.0, |weights| weights[index]);

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::ROW_CHUNK;
+use crate::profile::timer;
 
 /// The three tables, `[rows, H]` each.
 #[derive(Clone, Copy)]
@@ -23,6 +24,7 @@ pub(crate) fn positions(offsets: &[usize], to: &mut Vec<usize>) {
 
 /// `out[t] = words[id] + positions[position] + types[0]`, `[T, H]`.
 pub(crate) fn forward(tables: Tables<'_>, ids: &[u32], positions: &[usize], out: &mut [f32]) {
+    let _timer = timer("embedding", 3 * out.len());
     let h = tables.hidden;
     out.par_chunks_mut(ROW_CHUNK * h).zip(ids.par_chunks(ROW_CHUNK)).zip(positions.par_chunks(ROW_CHUNK)).for_each(
         |((out, ids), positions)| {
@@ -45,6 +47,7 @@ pub(crate) fn scatter(
     hidden: usize,
     d_table: &mut [f32],
 ) {
+    let _timer = timer("embedding, back", 3 * d.len());
     for (d, row) in d.chunks_exact(hidden).zip(rows).filter(|(_, row)| Some(*row) != skip) {
         for (to, d) in d_table[row * hidden..][..hidden].iter_mut().zip(d) {
             *to += d;

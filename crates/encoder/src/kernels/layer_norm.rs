@@ -4,8 +4,8 @@
 
 use rayon::prelude::*;
 
-use super::{ROW_CHUNK, add_partials, multiversion};
-use crate::random::Dropout;
+use super::{ROW_CHUNK, add_partials, multiversion, simd};
+use crate::{profile::timer, random::Dropout};
 
 /// A LayerNorm's constants.
 #[derive(Clone, Copy)]
@@ -35,11 +35,13 @@ pub(crate) struct Normalised<'a> {
 
 /// The forward pass of the module's formula; all of `[T, H]` but the vectors.
 pub(crate) fn residual_norm(summands: Summands<'_>, norm: Norm<'_>, saved: Normalised<'_>, out: &mut [f32]) {
+    let _timer = timer("residual + LayerNorm", 4 * out.len());
     rows(norm, saved, out, |start, sums| sum_rows(summands, start, sums));
 }
 
 /// LayerNorm alone: `saved.x_hat` holds the sums and becomes `x̂`.
 pub(crate) fn norm(norm: Norm<'_>, saved: Normalised<'_>, out: &mut [f32]) {
+    let _timer = timer("residual + LayerNorm", 3 * out.len());
     rows(norm, saved, out, |_, _| ());
 }
 
@@ -88,42 +90,19 @@ multiversion! {
         for ((x, out), inverse_std) in
             x_hat.chunks_exact_mut(width).zip(out.chunks_exact_mut(width)).zip(inverse_std)
         {
-            let mean = lane_sum(x, |v| v) / width as f32;
             // Two passes: the one-pass formula loses digits when the mean is large.
-            let variance = lane_sum(x, |v| (v - mean) * (v - mean)) / width as f32;
+            let mean = simd::sum(SIMD, x) / width as f32;
+            for x in x.iter_mut() {
+                *x -= mean;
+            }
+            let variance = simd::dot(SIMD, x, x) / width as f32;
             *inverse_std = 1.0 / (variance + norm.eps).sqrt();
             for (((x, out), w), b) in x.iter_mut().zip(out).zip(norm.weight).zip(norm.bias) {
-                *x = (*x - mean) * *inverse_std;
+                *x *= *inverse_std;
                 *out = *x * w + b;
             }
         }
     }
-}
-
-/// The sum of `f` over `values` in 16 lanes: a single running sum would not vectorise, as its order is binding.
-#[inline(always)]
-fn lane_sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let (chunks, rest) = values.as_chunks::<16>();
-    let mut lanes = [0.0; 16];
-    for chunk in chunks {
-        for (lane, v) in lanes.iter_mut().zip(chunk) {
-            *lane += f(*v);
-        }
-    }
-    lanes.iter().sum::<f32>() + rest.iter().map(|v| f(*v)).sum::<f32>()
-}
-
-/// The same over pairs.
-#[inline(always)]
-fn lane_dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    let mut lanes = [0.0; 16];
-    for (a, b) in a.iter().zip(b) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
-    }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 /// The backward pass of LayerNorm: turns the gradient `d` of `out` into that of the normalised sum, in place, and adds
@@ -135,6 +114,7 @@ pub(crate) fn norm_backward(
     d_norm: &mut [f32],
     partials: &mut Vec<f32>,
 ) {
+    let _timer = timer("LayerNorm, back", 3 * d.len());
     let width = weight.len();
     let chunk = ROW_CHUNK * width;
     partials.clear();
@@ -161,8 +141,8 @@ multiversion! {
                 *bs += *d;
                 *d *= w;
             }
-            let mean = lane_sum(d, |v| v) / width as f32;
-            let projection = lane_dot(d, x_hat) / width as f32;
+            let mean = simd::sum(SIMD, d) / width as f32;
+            let projection = simd::dot(SIMD, d, x_hat) / width as f32;
             for (d, x) in d.iter_mut().zip(x_hat) {
                 *d = (*d - mean - x * projection) * inverse_std;
             }

@@ -1,17 +1,28 @@
-//! Matrix products through crate `gemm`, cut into tiles that depend on the shapes alone.
+//! Matrix products in tiles, each of them one task.
 //!
-//! `gemm`'s own threading would do, but how it cuts could depend on the number of threads. Each tile here is one
-//! single-threaded product over the whole inner dimension, so an element's sum has one order always. In the form of the
-//! forward pass, `X Wᵀ`, a row of the result does not depend on how many other rows there are: see [`rows_needed`].
+//! The sum of an element is the same whatever the tile (see [`gemm`]), so tiles may depend on the shapes in any way.
+//!
+//! [`gemm`]: super::gemm
 
-use gemm_common::Parallelism;
-use gemm_f32::gemm::f32::get_gemm_fn;
+use std::{cell::RefCell, ops::Range};
+
 use rayon::prelude::*;
 
-/// Largest tile: wide enough that packing the operands costs little, small enough that a batch of 32 short sentences
-/// gives every core several.
-const TILE_ROWS: usize = 256;
+pub(crate) use super::gemm::Destination;
+use super::{
+    gemm::{Columns, Gemm, Rows},
+    scratch::{Scratch, Shared},
+};
+use crate::profile;
+
+/// Largest tile: a tile packs its columns of `b` for itself, which its rows must make worth while, and what it reads again and
+/// again must stay in a core's second-level cache.
+const TILE_ROWS: usize = 384;
 const TILE_COLUMNS: usize = 192;
+/// Steps of the inner dimension that are made at a time; between them the sums lie in the destination.
+const INNER: usize = 512;
+/// Blocks of rows that are packed at a time where rows must be packed: enough to read whole cache lines.
+const GROUP: usize = 6;
 
 /// A matrix operand, plain or transposed.
 #[derive(Clone, Copy)]
@@ -41,92 +52,123 @@ impl<'a> Matrix<'a> {
             column_stride: self.row_stride,
         }
     }
-}
 
-/// What becomes of the values that the destination holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Destination {
-    Overwrite,
-    Accumulate,
-}
-
-/// A pointer that tasks share; each writes its own tile.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-
-// SAFETY: `matmul` gives every task a tile of its own, and no two tiles share an element.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    fn get(self) -> *mut f32 {
-        self.0
+    /// The place of an element.
+    fn at(&self, row: usize, column: usize) -> *const f32 {
+        &raw const self.values[row * self.row_stride + column * self.column_stride]
     }
-}
-
-/// How many rows a product `X Wᵀ` must have for `gemm` to add up each element in the same order as with more rows.
-///
-/// `gemm` takes other ways, with other roundings, for one row, for tiles of at most 256 elements, and (where the inner
-/// dimension is long) for tiles of at most 64 by 64.
-fn rows_needed(columns: usize, inner: usize) -> usize {
-    let narrowest = columns / columns.div_ceil(TILE_COLUMNS);
-    let general = if narrowest <= 64 && inner > 512 { 65 } else { 2 };
-    general.max(256 / narrowest + 1)
 }
 
 /// `to = a b` or `to += a b`, with `to` row-major, `[a.rows, b.columns]`.
 pub(crate) fn matmul(a: Matrix<'_>, b: Matrix<'_>, to: &mut [f32], destination: Destination) {
+    matmul_then(a, b, to, destination, |_, _, _| ());
+}
+
+/// The same, and then `finish(row, first column, values)` for each part of each row while it is in the cache.
+pub(crate) fn matmul_then(
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    to: &mut [f32],
+    destination: Destination,
+    finish: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
     let (m, n, k) = (a.rows, b.columns, a.columns);
     assert_eq!(k, b.rows, "inner dimensions agree: this is a bug");
     assert_eq!(to.len(), m * n, "the destination fits: this is a bug");
-    let forward = a.column_stride == 1 && b.row_stride == 1 && destination == Destination::Overwrite;
-    if forward && m < rows_needed(n, k) {
-        // Few rows are rare and cheap: rows of zeros below them.
-        let mut values = a.values.to_vec();
-        values.resize(rows_needed(n, k) * k, 0.0);
-        let mut padded = vec![0.0; rows_needed(n, k) * n];
-        matmul(Matrix::new(&values, k), b, &mut padded, destination);
-        to.copy_from_slice(&padded[..to.len()]);
-        return;
-    }
-    let column_tiles = n.div_ceil(TILE_COLUMNS);
-    // Rows are not cut where a tile of half as many would fall under the rule of `rows_needed`.
-    let row_tiles = if TILE_ROWS / 2 >= rows_needed(n, k) { m.div_ceil(TILE_ROWS) } else { 1 };
-    let shared = Shared(to.as_mut_ptr());
+    let name = match (a.column_stride, b.column_stride) {
+        (1, 1) => "matmul, back to inputs",
+        (1, _) => "matmul, forward",
+        _ => "matmul, back to weights",
+    };
+    let _timer = profile::matmul_timer(name, 2.0 * (m * n * k) as f64, m * n + m * k + n * k);
+    let (row_tiles, column_tiles) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLUMNS));
+    let shared = Shared::new(to);
     (0..row_tiles * column_tiles).into_par_iter().for_each(|tile| {
-        // Even shares: no tile is a sliver.
-        let bounds = |index, tiles, size| (index * size / tiles, (index + 1) * size / tiles);
-        let (top, bottom) = bounds(tile / column_tiles, row_tiles, m);
-        let (left, right) = bounds(tile % column_tiles, column_tiles, n);
-        let alpha = if destination == Destination::Accumulate { 1.0 } else { 0.0 };
-        // SAFETY: the slices hold all elements that the shapes and strides reach (asserted above and in
-        // `Matrix::new`), the tile lies in `to`, and tiles are disjoint.
-        unsafe {
-            // Its kernels want columns: this is the transposed product, `toᵀ = bᵀ aᵀ`.
-            get_gemm_fn()(
-                right - left,
-                bottom - top,
-                k,
-                shared.get().add(top * n + left),
-                n.cast_signed(),
-                1,
-                destination == Destination::Accumulate,
-                b.values.as_ptr().add(left * b.column_stride),
-                b.row_stride.cast_signed(),
-                b.column_stride.cast_signed(),
-                a.values.as_ptr().add(top * a.row_stride),
-                a.row_stride.cast_signed(),
-                a.column_stride.cast_signed(),
-                alpha,
-                1.0,
-                false,
-                false,
-                false,
-                Parallelism::None,
-            );
-        }
+        // Even shares of whole units: no tile is a sliver.
+        let bounds = |index: usize, tiles: usize, size: usize, unit: usize| {
+            let bound = |index: usize| (index * size.div_ceil(unit) / tiles * unit).min(size);
+            bound(index)..bound(index + 1)
+        };
+        let gemm = Gemm::get();
+        let rows = bounds(tile / column_tiles, row_tiles, m, gemm.rows());
+        let columns = bounds(tile % column_tiles, column_tiles, n, gemm.columns());
+        let tile = Tile { gemm, rows, columns, to: shared.get(), stride: n };
+        // SAFETY: tiles lie in `to` and are disjoint.
+        PACKED.with_borrow_mut(|packed| unsafe { tile.fill(a, b, destination, packed, &finish) });
     });
+}
+
+/// A part of the destination.
+struct Tile {
+    gemm: &'static Gemm,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    to: *mut f32,
+    stride: usize,
+}
+
+thread_local! {
+    /// What a thread packs panels and rows into.
+    static PACKED: RefCell<[Scratch; 2]> = RefCell::default();
+}
+
+impl Tile {
+    /// # Safety
+    /// The tile lies in the destination, and nobody else uses it.
+    unsafe fn fill(
+        &self,
+        a: Matrix<'_>,
+        b: Matrix<'_>,
+        destination: Destination,
+        [panels, packed_rows]: &mut [Scratch; 2],
+        finish: &(impl Fn(usize, usize, &mut [f32]) + Sync),
+    ) {
+        let steps = a.columns.div_ceil(INNER);
+        for step in 0..steps {
+            let inner = step * a.columns / steps..(step + 1) * a.columns / steps;
+            let destination = if step == 0 { destination } else { Destination::Accumulate };
+            let panels = self.pack_columns(b, inner.clone(), panels);
+            for top in self.rows.clone().step_by(GROUP * self.gemm.rows()) {
+                let rows = top..self.rows.end.min(top + GROUP * self.gemm.rows());
+                let from = a.at(rows.start, inner.start);
+                let operand = if a.column_stride == 1 {
+                    (from, Rows::Apart(a.row_stride))
+                } else {
+                    // The elements of a column of `a` are neighbours, but its columns are pages apart.
+                    let packed = packed_rows.take(inner.len() * rows.len());
+                    // SAFETY: the rows lie in `a`, whose slice holds what its sizes say.
+                    unsafe { self.gemm.pack_rows(from, a.column_stride, inner.len(), rows.len(), packed) };
+                    (packed.as_ptr(), Rows::Packed)
+                };
+                // SAFETY: the operands are as large as they are said to be, and the destination is the caller's.
+                unsafe {
+                    let to = self.to.add(rows.start * self.stride + self.columns.start);
+                    let (gemm, columns) = (self.gemm, self.columns.len());
+                    gemm.product(rows.len(), inner.len(), operand, panels, columns, (to, self.stride), destination);
+                }
+                if step + 1 == steps {
+                    for row in rows {
+                        // SAFETY: the row's part lies in the tile.
+                        let values = unsafe {
+                            let to = self.to.add(row * self.stride + self.columns.start);
+                            std::slice::from_raw_parts_mut(to, self.columns.len())
+                        };
+                        finish(row, self.columns.start, values);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tile's columns of rows `inner` of `b`, as panels.
+    fn pack_columns<'a>(&self, b: Matrix<'_>, inner: Range<usize>, to: &'a mut Scratch) -> &'a [f32] {
+        let Self { gemm, columns, .. } = self;
+        let panels = to.take(gemm.padded(columns.len()) * inner.len());
+        let lie = if b.column_stride == 1 { Columns::Together(b.row_stride) } else { Columns::Apart(b.column_stride) };
+        // SAFETY: the columns and rows lie in `b`, whose slice holds what its sizes say.
+        unsafe { gemm.pack_columns((b.at(inner.start, columns.start), lie), inner.len(), columns.len(), panels) };
+        panels
+    }
 }
 
 #[cfg(test)]

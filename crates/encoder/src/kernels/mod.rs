@@ -12,57 +12,52 @@ pub(crate) mod bias;
 pub(crate) mod crf;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
+pub(crate) mod gemm;
 pub(crate) mod layer_norm;
 pub(crate) mod math;
 pub(crate) mod matmul;
+pub(crate) mod scratch;
+pub(crate) mod simd;
 
 /// Rows that one task of a row-wise kernel handles.
 pub(crate) const ROW_CHUNK: usize = 32;
 
 /// Defines a function whose body is compiled for AVX-512, for AVX2 with FMA, and for the target's baseline.
 ///
-/// Inside the body `fma(a, b, c)` is `a * b + c`, fused where the instruction set can do so.
+/// Inside the body `SIMD` is the instruction set, see [`simd::Simd`].
 macro_rules! multiversion {
     ($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
         fn $name($($arg: $type),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
             #[allow(clippy::too_many_arguments, clippy::items_after_statements, dead_code)]
             fn avx512($($arg: $type),*) $(-> $result)? {
-                #[inline(always)]
-                fn fma(a: f32, b: f32, c: f32) -> f32 { a.mul_add(b, c) }
+                // SAFETY: this runs only where the features were found.
+                const SIMD: $crate::kernels::simd::Avx512 = unsafe { $crate::kernels::simd::Avx512::new() };
                 $body
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             #[allow(clippy::too_many_arguments, clippy::items_after_statements, dead_code)]
             fn avx2($($arg: $type),*) $(-> $result)? {
-                #[inline(always)]
-                fn fma(a: f32, b: f32, c: f32) -> f32 { a.mul_add(b, c) }
+                // SAFETY: as above.
+                const SIMD: $crate::kernels::simd::Avx2 = unsafe { $crate::kernels::simd::Avx2::new() };
                 $body
             }
             #[allow(clippy::too_many_arguments, clippy::items_after_statements, dead_code)]
             fn baseline($($arg: $type),*) $(-> $result)? {
-                #[inline(always)]
-                fn fma(a: f32, b: f32, c: f32) -> f32 {
-                    // Without the instruction, a fused operation would be a slow library call.
-                    if cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
-                }
+                const SIMD: $crate::kernels::simd::Portable = $crate::kernels::simd::Portable;
                 $body
             }
             #[cfg(target_arch = "x86_64")]
             {
-                let fma = is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx2");
-                let wide = is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512vl")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq");
-                if fma && wide {
+                if $crate::kernels::has_avx512() {
                     // SAFETY: the features that the function was compiled for were just found on this processor.
                     return unsafe { avx512($($arg),*) };
                 }
-                if fma {
+                if $crate::kernels::has_avx2() {
                     // SAFETY: as above.
                     return unsafe { avx2($($arg),*) };
                 }
@@ -72,6 +67,22 @@ macro_rules! multiversion {
     };
 }
 pub(crate) use multiversion;
+
+/// Whether the processor has AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// Whether it has AVX-512 F, VL, BW and DQ as well.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx512() -> bool {
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+}
 
 /// Adds up per-chunk partial sums, in order: `total[j] += sum over chunks of partials[chunk][j]`.
 pub(crate) fn add_partials(partials: &[f32], total: &mut [f32]) {

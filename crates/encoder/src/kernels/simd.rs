@@ -1,0 +1,323 @@
+//! Vectors of `f32` behind one trait, for sums and products that compilers do not vectorise well by themselves.
+//!
+//! A value of [`Avx512`] or [`Avx2`] stands for the proof that the processor has the instructions: [`multiversion!`] makes
+//! one only behind that check. Everything is inlined into the function that was compiled for them.
+//!
+//! [`multiversion!`]: super::multiversion
+
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::wildcard_imports)]
+use std::arch::x86_64::*;
+
+/// One instruction set.
+pub(crate) trait Simd: Copy {
+    /// A vector.
+    type Vector: Copy;
+    /// Its `f32`s.
+    const LANES: usize;
+
+    fn splat(self, value: f32) -> Self::Vector;
+    /// # Safety
+    /// `from` points at [`Self::LANES`] numbers.
+    unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// # Safety
+    /// `to` points at [`Self::LANES`] numbers that nobody else uses.
+    unsafe fn store(self, vector: Self::Vector, to: *mut f32);
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a b + c`, rounded once where the instruction set can do so.
+    fn fma(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+
+    /// Writes the square of `LANES` rows by `LANES` columns at `from`, whose rows begin `from_stride` apart, transposed to
+    /// `to`.
+    ///
+    /// # Safety
+    /// Both hold such a square.
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize);
+
+    /// The lanes folded by `f`, in an order that depends on nothing.
+    #[inline(always)]
+    fn fold(self, vector: Self::Vector, f: impl Fn(f32, f32) -> f32) -> f32 {
+        let mut lanes = [0.0; 16];
+        // SAFETY: no vector has more than 16 lanes.
+        unsafe { self.store(vector, lanes.as_mut_ptr()) };
+        let mut width = Self::LANES;
+        while width > 1 {
+            width /= 2;
+            for lane in 0..width {
+                lanes[lane] = f(lanes[lane], lanes[lane + width]);
+            }
+        }
+        lanes[0]
+    }
+}
+
+/// Folds `f(i)`, for `i` up to the number of whole vectors in `len`, into four vectors by turns, and those into one: a
+/// single chain of additions would wait for each of them.
+#[inline(always)]
+fn fold_vectors<S: Simd>(simd: S, len: usize, start: f32, f: impl Fn(S::Vector, usize) -> S::Vector) -> [S::Vector; 4] {
+    let mut chains = [simd.splat(start); 4];
+    let whole = len / S::LANES;
+    let mut vector = 0;
+    while vector + 4 <= whole {
+        chains[0] = f(chains[0], vector);
+        chains[1] = f(chains[1], vector + 1);
+        chains[2] = f(chains[2], vector + 2);
+        chains[3] = f(chains[3], vector + 3);
+        vector += 4;
+    }
+    while vector < whole {
+        chains[0] = f(chains[0], vector);
+        vector += 1;
+    }
+    chains
+}
+
+/// The sum of `values`, in an order that depends on their number alone.
+#[inline(always)]
+pub(crate) fn sum<S: Simd>(simd: S, values: &[f32]) -> f32 {
+    let rest = &values[values.len() / S::LANES * S::LANES..];
+    // SAFETY: the vector lies in `values`.
+    let next = |sum, vector| simd.add(sum, unsafe { simd.load(values.as_ptr().add(vector * S::LANES)) });
+    let [a, b, c, d] = fold_vectors(simd, values.len(), 0.0, next);
+    simd.fold(simd.add(simd.add(a, b), simd.add(c, d)), |a, b| a + b) + rest.iter().sum::<f32>()
+}
+
+/// The largest of `values`; minus infinity if there are none. What it is with a NaN among them is not defined.
+#[inline(always)]
+pub(crate) fn largest<S: Simd>(simd: S, values: &[f32]) -> f32 {
+    let rest = &values[values.len() / S::LANES * S::LANES..];
+    // SAFETY: the vector lies in `values`.
+    let next = |most, vector| simd.max(most, unsafe { simd.load(values.as_ptr().add(vector * S::LANES)) });
+    let [a, b, c, d] = fold_vectors(simd, values.len(), f32::NEG_INFINITY, next);
+    let most = simd.fold(simd.max(simd.max(a, b), simd.max(c, d)), f32::max);
+    rest.iter().copied().fold(most, f32::max)
+}
+
+/// The sum of the products of `a` and `b`, which are equally long, in an order that depends on their number alone.
+#[inline(always)]
+pub(crate) fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "factors are equally many: this is a bug");
+    let whole = a.len() / S::LANES * S::LANES;
+    let next = |sum, vector| {
+        // SAFETY: the vectors lie in `a` and in `b`.
+        unsafe {
+            let place = vector * S::LANES;
+            simd.fma(simd.load(a.as_ptr().add(place)), simd.load(b.as_ptr().add(place)), sum)
+        }
+    };
+    let [p, q, r, s] = fold_vectors(simd, a.len(), 0.0, next);
+    let rest = a[whole..].iter().zip(&b[whole..]).map(|(a, b)| a * b);
+    simd.fold(simd.add(simd.add(p, q), simd.add(r, s)), |a, b| a + b) + rest.sum::<f32>()
+}
+
+/// Any processor: arrays, for the compiler to vectorise.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Simd for Portable {
+    type Vector = [f32; 4];
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> [f32; 4] {
+        [value; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> [f32; 4] {
+        // SAFETY: the caller's.
+        unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, vector: [f32; 4], to: *mut f32) {
+        // SAFETY: the caller's.
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(vector) };
+    }
+    #[inline(always)]
+    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn fma(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        // Without the instruction, a fused operation would be a slow library call.
+        std::array::from_fn(
+            |i| if cfg!(target_arch = "aarch64") { a[i].mul_add(b[i], c[i]) } else { a[i] * b[i] + c[i] },
+        )
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        for row in 0..Self::LANES {
+            for column in 0..Self::LANES {
+                // SAFETY: the caller's.
+                unsafe { *to.add(column * to_stride + row) = *from.add(row * from_stride + column) };
+            }
+        }
+    }
+}
+
+macro_rules! x86 {
+    ($name:ident, $vector:ty, $lanes:literal, $doc:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
+     $max:ident, $fma:ident, $transpose:ident) => {
+        #[doc = $doc]
+        #[cfg(target_arch = "x86_64")]
+        #[derive(Clone, Copy)]
+        pub(crate) struct $name(());
+
+        #[cfg(target_arch = "x86_64")]
+        impl $name {
+            /// # Safety
+            /// The processor has the instructions.
+            pub(crate) const unsafe fn new() -> Self {
+                Self(())
+            }
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        impl Simd for $name {
+            type Vector = $vector;
+            const LANES: usize = $lanes;
+
+            #[inline(always)]
+            fn splat(self, value: f32) -> $vector {
+                // SAFETY: the processor has the instructions, or there would be no `self`.
+                unsafe { $splat(value) }
+            }
+            #[inline(always)]
+            unsafe fn load(self, from: *const f32) -> $vector {
+                // SAFETY: as above, and the caller's.
+                unsafe { $load(from) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, vector: $vector, to: *mut f32) {
+                // SAFETY: as above, and the caller's.
+                unsafe { $store(to, vector) };
+            }
+            #[inline(always)]
+            fn add(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as above.
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            fn max(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as above.
+                unsafe { $max(a, b) }
+            }
+            #[inline(always)]
+            fn fma(self, a: $vector, b: $vector, c: $vector) -> $vector {
+                // SAFETY: as above.
+                unsafe { $fma(a, b, c) }
+            }
+            #[inline(always)]
+            unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+                // SAFETY: as above, and the caller's.
+                unsafe { $transpose(from, from_stride, to, to_stride) };
+            }
+        }
+    };
+}
+
+/// # Safety
+/// The processor has AVX-512 F, and both pointers are at squares of 16 by 16.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_16(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    let mut rows = [_mm512_setzero_ps(); 16];
+    for (row, to) in rows.iter_mut().enumerate() {
+        // SAFETY: the caller's.
+        *to = unsafe { _mm512_loadu_ps(from.add(row * from_stride)) };
+    }
+    // Each step leaves in a register what belongs together in squares twice as large: 2 by 2, 4 by 4, and then whole
+    // blocks of four.
+    let mut pairs = rows;
+    for i in (0..16).step_by(2) {
+        pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    let mut fours = pairs;
+    for i in (0..16).step_by(4) {
+        for half in 0..2 {
+            let (a, b) = (_mm512_castps_pd(pairs[i + half]), _mm512_castps_pd(pairs[i + half + 2]));
+            fours[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            fours[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+    }
+    let mut halves = fours;
+    for i in [0, 1, 2, 3, 8, 9, 10, 11] {
+        halves[i] = _mm512_shuffle_f32x4::<0x88>(fours[i], fours[i + 4]);
+        halves[i + 4] = _mm512_shuffle_f32x4::<0xdd>(fours[i], fours[i + 4]);
+    }
+    for column in 0..8 {
+        let (a, b) = (halves[column], halves[column + 8]);
+        // SAFETY: the caller's.
+        unsafe {
+            _mm512_storeu_ps(to.add(column * to_stride), _mm512_shuffle_f32x4::<0x88>(a, b));
+            _mm512_storeu_ps(to.add((column + 8) * to_stride), _mm512_shuffle_f32x4::<0xdd>(a, b));
+        }
+    }
+}
+
+/// # Safety
+/// The processor has AVX2, and both pointers are at squares of 8 by 8.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    let mut rows = [_mm256_setzero_ps(); 8];
+    for (row, to) in rows.iter_mut().enumerate() {
+        // SAFETY: the caller's.
+        *to = unsafe { _mm256_loadu_ps(from.add(row * from_stride)) };
+    }
+    let mut pairs = rows;
+    for i in (0..8).step_by(2) {
+        pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    let mut fours = pairs;
+    for i in (0..8).step_by(4) {
+        for half in 0..2 {
+            let (a, b) = (_mm256_castps_pd(pairs[i + half]), _mm256_castps_pd(pairs[i + half + 2]));
+            fours[i + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+            fours[i + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+        }
+    }
+    for column in 0..4 {
+        let (a, b) = (fours[column], fours[column + 4]);
+        // SAFETY: the caller's.
+        unsafe {
+            _mm256_storeu_ps(to.add(column * to_stride), _mm256_permute2f128_ps::<0x20>(a, b));
+            _mm256_storeu_ps(to.add((column + 4) * to_stride), _mm256_permute2f128_ps::<0x31>(a, b));
+        }
+    }
+}
+
+x86!(
+    Avx512,
+    __m512,
+    16,
+    "AVX-512 F, VL, BW and DQ.",
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_max_ps,
+    _mm512_fmadd_ps,
+    transpose_16
+);
+x86!(
+    Avx2,
+    __m256,
+    8,
+    "AVX2 and FMA.",
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    _mm256_max_ps,
+    _mm256_fmadd_ps,
+    transpose_8
+);

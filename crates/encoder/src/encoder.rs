@@ -3,14 +3,18 @@
 //! Per layer, with `x` the layer's input: `a = LN(x + dropout(attention(x) Wₒᵀ + bₒ))`,
 //! `out = LN(a + dropout(act(a Wᵢᵀ + bᵢ) W_fᵀ + b_f))` (Devlin et al., "BERT", 2018: post-norm residuals).
 
+use std::ops::Range;
+
 use crate::{
     EncoderConfig, Layout, PackedBatch,
+    buffer::Buffer,
     kernels::{
         activation,
         attention::{self, AttentionShape, Forward},
-        bias, embedding,
-        layer_norm::{self, Norm, Normalised, Summands},
-        matmul::{Destination, Matrix, matmul},
+        embedding,
+        layer_norm::{self, Branch, Norm, Normalised, Summands},
+        linear::{column_sums, drop_in_place, linear},
+        matmul::{Destination, Matrix, add_weight_gradients, matmul, matmul_then},
     },
     parameters::NormRanges,
     random::{Dropout, Stream},
@@ -43,18 +47,20 @@ impl Mode {
 /// What a LayerNorm keeps for the way back.
 #[derive(Default)]
 struct SavedNorm {
-    x_hat: Vec<f32>,
-    inverse_std: Vec<f32>,
+    x_hat: Buffer,
+    inverse_std: Buffer,
 }
 
 impl SavedNorm {
     fn fit(&mut self, tokens: usize, width: usize) {
-        self.x_hat.resize(tokens * width, 0.0);
-        self.inverse_std.resize(tokens, 0.0);
+        self.x_hat.resize(tokens * width);
+        self.inverse_std.resize(tokens);
     }
 
-    fn for_writing(&mut self) -> Normalised<'_> {
-        Normalised { x_hat: &mut self.x_hat, inverse_std: &mut self.inverse_std }
+    /// The places of the first so many rows.
+    fn first(&mut self, rows: usize) -> Normalised<'_> {
+        let width = self.x_hat.len() / self.inverse_std.len().max(1);
+        Normalised { x_hat: &mut self.x_hat[..rows * width], inverse_std: &mut self.inverse_std[..rows] }
     }
 
     fn for_reading(&self) -> (&[f32], &[f32]) {
@@ -62,38 +68,46 @@ impl SavedNorm {
     }
 }
 
-/// What one layer computes on the way forward and needs on the way back.
+/// What one layer computes on the way forward and needs on the way back. Behind its attention the last layer has only the
+/// rows that are asked for: `R` where the others have `T`.
 #[derive(Default)]
 struct LayerBuffers {
     /// `[T, 3H]`
-    qkv: Vec<f32>,
+    qkv: Buffer,
     /// Of the attention, `[A T]`.
-    log_sums: Vec<f32>,
+    log_sums: Buffer,
     /// `[T, H]`
-    context: Vec<f32>,
+    context: Buffer,
     attention_norm: SavedNorm,
     /// `[T, H]`, the output of the attention sub-layer.
-    attended: Vec<f32>,
-    /// `[T, I]`, before and after the activation.
-    z: Vec<f32>,
-    g: Vec<f32>,
+    attended: Buffer,
+    /// `[T, I]`, before the activation.
+    z: Buffer,
     output_norm: SavedNorm,
+}
+
+/// Rows of the last layer that are asked for, `[R, H]`.
+#[derive(Default)]
+struct Chosen {
+    context: Buffer,
+    /// What the layer got.
+    input: Buffer,
 }
 
 /// Gradients on the way back.
 #[derive(Default)]
 struct Gradients {
     /// Of the layer's output, then of its input, `[T, H]`.
-    hidden: Vec<f32>,
+    hidden: Buffer,
     /// Of a sub-layer's output before dropout and residual, `[T, H]`.
-    branch: Vec<f32>,
+    branch: Buffer,
     /// Of the attention context, `[T, H]`.
-    context: Vec<f32>,
+    context: Buffer,
     /// `[T, 3H]`
-    qkv: Vec<f32>,
+    qkv: Buffer,
     /// `[T, I]`
-    z: Vec<f32>,
-    partials: Vec<f32>,
+    z: Buffer,
+    partials: Buffer,
 }
 
 /// The encoder's buffers for one batch at a time.
@@ -102,16 +116,19 @@ pub(crate) struct Encoder {
     shape: AttentionShape,
     positions: Vec<usize>,
     /// Stands for the segment embedding where the family has none: a row of zeros.
-    no_segment: Vec<f32>,
+    no_segment: Buffer,
     /// The embeddings before they are projected, `[T, E]`, where that is done.
-    embedded: Vec<f32>,
+    embedded: Buffer,
     /// The hidden states: the embedding's output, then every layer's, `[T, H]` each. Inference uses two by turns.
-    hidden: Vec<Vec<f32>>,
+    hidden: Vec<Buffer>,
     embedding_norm: SavedNorm,
     /// Inference uses the first for all layers.
     layers: Vec<LayerBuffers>,
     /// A sub-layer's output before bias, `[T, H]`.
-    branch: Vec<f32>,
+    branch: Buffer,
+    /// Behind the activation, `[T, I]`; the way back computes it again.
+    g: Buffer,
+    chosen: Chosen,
     gradients: Gradients,
 }
 
@@ -130,9 +147,9 @@ pub(crate) mod sites {
     }
 }
 
-/// Weight and bias as neighbours in the buffer.
-fn both(norm: &NormRanges) -> std::ops::Range<usize> {
-    norm.weight.start..norm.bias.end
+/// A layer's weight and bias among all values.
+fn both<'a>(values: &'a mut [f32], weight: &Range<usize>, bias: &Range<usize>) -> [&'a mut [f32]; 2] {
+    values.get_disjoint_mut([weight.clone(), bias.clone()]).expect("tensors do not overlap: this is a bug")
 }
 
 /// RoBERTa's positions: the first token stands at `padding + 1`; padding tokens all stand at `padding`, uncounted.
@@ -155,12 +172,14 @@ impl Encoder {
         Self {
             shape: AttentionShape::new(config.hidden_size, config.num_attention_heads),
             positions: Vec::new(),
-            no_segment: vec![0.0; config.embedding_width()],
-            embedded: Vec::new(),
+            no_segment: Buffer::zeros(config.embedding_width()),
+            embedded: Buffer::new(),
             hidden: Vec::new(),
             embedding_norm: SavedNorm::default(),
             layers: Vec::new(),
-            branch: Vec::new(),
+            branch: Buffer::new(),
+            g: Buffer::new(),
+            chosen: Chosen::default(),
             gradients: Gradients::default(),
             config,
         }
@@ -181,13 +200,13 @@ impl Encoder {
     }
 
     /// Makes every buffer as large as this batch needs; memory is only taken when a batch is larger than all before.
-    fn fit(&mut self, batch: &PackedBatch, mode: Mode) {
+    fn fit(&mut self, batch: &PackedBatch, rows: usize, mode: Mode) {
         let keep = mode != Mode::Inference;
         let (t, h, i) = (batch.tokens(), self.config.hidden_size, self.config.intermediate_size);
         let (hidden, layers) =
             if keep { (self.config.num_hidden_layers + 1, self.config.num_hidden_layers) } else { (2, 1) };
         if self.hidden.len() < hidden {
-            self.hidden.resize_with(hidden, Vec::new);
+            self.hidden.resize_with(hidden, Buffer::new);
         }
         if self.layers.len() < layers {
             self.layers.resize_with(layers, LayerBuffers::default);
@@ -200,32 +219,49 @@ impl Encoder {
         let e = self.config.embedding_width();
         self.embedding_norm.fit(t, e);
         if e != h {
-            self.embedded.resize(t * e, 0.0);
+            self.embedded.resize(t * e);
         }
-        self.branch.resize(t * h, 0.0);
+        // A network of one layer has no other rows than the last layer's.
+        let most = if self.config.num_hidden_layers == 1 { rows } else { t };
+        self.branch.resize(most * h);
+        self.g.resize(most * i);
         for states in &mut self.hidden[..hidden] {
-            states.resize(t * h, 0.0);
+            states.resize(t * h);
         }
-        for layer in &mut self.layers[..layers] {
-            layer.qkv.resize(t * 3 * h, 0.0);
-            layer.log_sums.resize(self.shape.log_sums(), 0.0);
-            layer.context.resize(t * h, 0.0);
-            layer.attention_norm.fit(t, h);
-            layer.attended.resize(t * h, 0.0);
-            layer.z.resize(t * i, 0.0);
-            layer.g.resize(t * i, 0.0);
-            layer.output_norm.fit(t, h);
+        for (index, layer) in self.layers[..layers].iter_mut().enumerate() {
+            let behind = if keep && index + 1 == layers { rows } else { t };
+            layer.qkv.resize(t * 3 * h);
+            layer.log_sums.resize(self.shape.log_sums());
+            layer.context.resize(t * h);
+            layer.attention_norm.fit(behind, h);
+            layer.attended.resize(behind * h);
+            layer.output_norm.fit(behind, h);
+            if keep {
+                layer.z.resize(behind * i);
+            }
+        }
+        if keep {
+            self.hidden[hidden - 1].resize(rows * h);
         }
     }
 
-    /// The last layer's hidden states, `[T, H]`.
-    pub(crate) fn forward(&mut self, values: &[f32], layout: &Layout, batch: &PackedBatch, mode: Mode) -> &[f32] {
-        self.fit(batch, mode);
+    /// The last layer's hidden states, `[R, H]`: of the given rows, each named at most once, or of all.
+    pub(crate) fn forward(
+        &mut self,
+        values: &[f32],
+        layout: &Layout,
+        batch: &PackedBatch,
+        rows: Option<&[usize]>,
+        mode: Mode,
+    ) -> &[f32] {
+        let count = rows.map_or(batch.tokens(), <[usize]>::len);
+        self.fit(batch, count, mode);
         self.embed(values, layout, batch, mode);
-        for layer in 0..layout.layers.len() {
-            self.forward_layer(values, layout, layer, mode);
+        let layers = layout.layers.len();
+        for layer in 0..layers {
+            self.forward_layer(values, layout, layer, rows.filter(|_| layer + 1 == layers), mode);
         }
-        &self.hidden[mode.state(layout.layers.len())]
+        &self.hidden[mode.state(layers)][..count * self.config.hidden_size]
     }
 
     /// Fills the first hidden states: the normalised sum of the embeddings, projected if they are narrower.
@@ -239,17 +275,17 @@ impl Encoder {
         embedding::forward(tables, batch.ids(), &self.positions, &mut self.embedding_norm.x_hat);
         let norm = self.norm(values, &layout.embedding_norm);
         let embedded = if layout.projection.is_some() { &mut self.embedded } else { &mut self.hidden[0] };
-        layer_norm::norm(norm, self.embedding_norm.for_writing(), embedded);
-        bias::apply_dropout(embedded, mode.dropout(sites::EMBEDDING, self.config.hidden_dropout_prob));
+        layer_norm::norm(norm, self.embedding_norm.first(batch.tokens()), embedded);
+        drop_in_place(embedded, mode.dropout(sites::EMBEDDING, self.config.hidden_dropout_prob));
         if let Some(projection) = &layout.projection {
-            let e = self.config.embedding_width();
-            let weight = Matrix::new(&values[projection.weight.clone()], e).transposed();
-            matmul(Matrix::new(&self.embedded, e), weight, &mut self.hidden[0], Destination::Overwrite);
-            bias::add_bias(&mut self.hidden[0], &values[projection.bias.clone()]);
+            let x = Matrix::new(&self.embedded, self.config.embedding_width());
+            let [weight, bias] = [&projection.weight, &projection.bias].map(|range| &values[range.clone()]);
+            linear(x, weight, bias, &mut self.hidden[0]);
         }
     }
 
-    fn forward_layer(&mut self, values: &[f32], layout: &Layout, layer: usize, mode: Mode) {
+    /// One layer; behind its attention only with the given rows, where there are any given.
+    fn forward_layer(&mut self, values: &[f32], layout: &Layout, layer: usize, rows: Option<&[usize]>, mode: Mode) {
         let ranges = &layout.layers[layer];
         let (h, i) = (self.config.hidden_size, self.config.intermediate_size);
         let [attention_norm, output_norm] =
@@ -260,52 +296,65 @@ impl Encoder {
             .hidden
             .get_disjoint_mut([from, to])
             .expect("a layer reads and writes different buffers: this is a bug");
-        let buffers = &mut self.layers[if mode == Mode::Inference { 0 } else { layer }];
-        let linear = |input: &[f32], width: usize, weight: &std::ops::Range<usize>, out: &mut [f32]| {
-            let weight = Matrix::new(&values[weight.clone()], width);
-            matmul(Matrix::new(input, width), weight.transposed(), out, Destination::Overwrite);
-        };
-        let hidden_dropout = |site| mode.dropout(site, self.config.hidden_dropout_prob);
+        let inference = mode == Mode::Inference;
+        let buffers = &mut self.layers[if inference { 0 } else { layer }];
+        let weight = |range: &Range<usize>, width| Matrix::new(&values[range.clone()], width).transposed();
+        let [qkv_weight, qkv_bias, intermediate_bias] =
+            [&ranges.qkv_weight, &ranges.qkv_bias, &ranges.intermediate_bias].map(|range| &values[range.clone()]);
 
-        linear(x, h, &ranges.qkv_weight, &mut buffers.qkv);
-        bias::add_bias(&mut buffers.qkv, &values[ranges.qkv_bias.clone()]);
+        linear(Matrix::new(x, h), qkv_weight, qkv_bias, &mut buffers.qkv);
         let dropout = mode.dropout(sites::probabilities(layer), self.config.attention_probs_dropout_prob);
         attention::forward(&self.shape, &buffers.qkv, dropout, &mut buffers.context, &mut buffers.log_sums);
 
-        linear(&buffers.context, h, &ranges.attention_weight, &mut self.branch);
+        let (context, x) = match rows {
+            None => (&buffers.context, &*x),
+            Some(rows) => {
+                gather(&buffers.context, rows, h, &mut self.chosen.context);
+                gather(x, rows, h, &mut self.chosen.input);
+                (&self.chosen.context, &self.chosen.input)
+            }
+        };
+        let count = context.len() / h;
+        let branch = &mut self.branch[..count * h];
+        let attended = &mut buffers.attended[..count * h];
+        matmul(Matrix::new(context, h), weight(&ranges.attention_weight, h), branch, Destination::Overwrite);
         let summands = Summands {
-            y: &self.branch,
+            y: branch,
             bias: &values[ranges.attention_bias.clone()],
             residual: x,
             dropout: attention_dropout,
         };
-        layer_norm::residual_norm(
-            summands,
-            attention_norm,
-            buffers.attention_norm.for_writing(),
-            &mut buffers.attended,
-        );
+        layer_norm::residual_norm(summands, attention_norm, buffers.attention_norm.first(count), attended);
 
-        linear(&buffers.attended, h, &ranges.intermediate_weight, &mut buffers.z);
-        let bias = &values[ranges.intermediate_bias.clone()];
-        activation::forward(self.config.hidden_act, &mut buffers.z, bias, &mut buffers.g);
-        linear(&buffers.g, i, &ranges.output_weight, &mut self.branch);
+        let act = self.config.hidden_act;
+        let g = &mut self.g[..count * i];
+        let (input, intermediate_weight) = (Matrix::new(attended, h), weight(&ranges.intermediate_weight, h));
+        let bias = |column: usize, part: &[f32]| &intermediate_bias[column..column + part.len()];
+        if inference {
+            matmul_then(input, intermediate_weight, g, [], |_, column, g, []| {
+                activation::inference(act, g, bias(column, g));
+            });
+        } else {
+            matmul_then(input, intermediate_weight, &mut buffers.z, [g], |_, column, z, [g]| {
+                activation::forward(act, z, bias(column, z), g);
+            });
+        }
+        let g = &self.g[..count * i];
+        matmul(Matrix::new(g, i), weight(&ranges.output_weight, i), branch, Destination::Overwrite);
         let summands = Summands {
-            y: &self.branch,
+            y: branch,
             bias: &values[ranges.output_bias.clone()],
-            residual: &buffers.attended,
-            dropout: hidden_dropout(sites::output(layer)),
+            residual: attended,
+            dropout: mode.dropout(sites::output(layer), self.config.hidden_dropout_prob),
         };
-        layer_norm::residual_norm(summands, output_norm, buffers.output_norm.for_writing(), out);
+        layer_norm::residual_norm(summands, output_norm, buffers.output_norm.first(count), &mut out[..count * h]);
     }
 
-    /// The hidden states of the last forward pass in [`Mode::Training`], `[T, H]`, and their gradient, zeroed, for the
-    /// head to fill before [`Self::backward`].
-    pub(crate) fn output_and_gradient(&mut self) -> (&[f32], &mut [f32]) {
-        let output = &self.hidden[self.config.num_hidden_layers];
-        self.gradients.hidden.clear();
-        self.gradients.hidden.resize(output.len(), 0.0);
-        (output, &mut self.gradients.hidden)
+    /// The place for the gradient of what the last forward pass in [`Mode::Training`] returned, `[R, H]`, to be filled
+    /// before [`Self::backward`].
+    pub(crate) fn output_gradient(&mut self) -> &mut [f32] {
+        self.gradients.hidden.resize(self.hidden[self.config.num_hidden_layers].len());
+        &mut self.gradients.hidden
     }
 
     /// How many numbers the buffers of a batch hold, but for the scratch of sums.
@@ -313,27 +362,35 @@ impl Encoder {
     pub(crate) fn numbers(&self) -> usize {
         let norm = |norm: &SavedNorm| norm.x_hat.len() + norm.inverse_std.len();
         let layer = |l: &LayerBuffers| {
-            let buffers = [&l.qkv, &l.log_sums, &l.context, &l.attended, &l.z, &l.g];
-            buffers.map(Vec::len).iter().sum::<usize>() + norm(&l.attention_norm) + norm(&l.output_norm)
+            let buffers = [&l.qkv, &l.log_sums, &l.context, &l.attended, &l.z];
+            buffers.map(|buffer| buffer.len()).iter().sum::<usize>() + norm(&l.attention_norm) + norm(&l.output_norm)
         };
         let Gradients { hidden, branch, context, qkv, z, .. } = &self.gradients;
-        self.hidden.iter().chain([&self.branch, hidden, branch, context, qkv, z]).map(Vec::len).sum::<usize>()
+        let Chosen { context: chosen, input } = &self.chosen;
+        self.hidden
+            .iter()
+            .chain([&self.branch, &self.g, chosen, input, hidden, branch, context, qkv, z])
+            .map(|buffer| buffer.len())
+            .sum::<usize>()
             + self.layers.iter().map(layer).sum::<usize>()
             + norm(&self.embedding_norm)
     }
 
-    /// Adds the gradients of all encoder tensors to `d_values`, from the gradient that [`Self::output_and_gradient`] gave and what the last
-    /// forward pass in [`Mode::Training`] kept.
+    /// Adds the gradients of all encoder tensors to `d_values`, from the gradient in [`Self::output_gradient`] and what the
+    /// last forward pass in [`Mode::Training`], which was of these rows, kept.
     pub(crate) fn backward(
         &mut self,
         values: &[f32],
         layout: &Layout,
         batch: &PackedBatch,
+        rows: &[usize],
         mode: Mode,
         d_values: &mut [f32],
     ) {
-        for layer in (0..layout.layers.len()).rev() {
-            self.backward_layer(values, layout, layer, mode, d_values);
+        let layers = layout.layers.len();
+        for layer in (0..layers).rev() {
+            let rows = (layer + 1 == layers).then_some(rows);
+            self.backward_layer(values, layout, layer, rows, mode, d_values);
         }
         self.backward_embedding(values, layout, batch, mode, d_values);
     }
@@ -352,22 +409,22 @@ impl Encoder {
         let d = match &layout.projection {
             None => hidden,
             Some(projection) => {
-                bias::column_sums(hidden, &mut d_values[projection.bias.clone()], partials);
                 let d_y = Matrix::new(hidden, h);
-                let d_weight = &mut d_values[projection.weight.clone()];
-                matmul(d_y.transposed(), Matrix::new(&self.embedded, e), d_weight, Destination::Accumulate);
-                branch.resize(batch.tokens() * e, 0.0);
+                let [d_weight, d_bias] = both(d_values, &projection.weight, &projection.bias);
+                add_weight_gradients(d_y, Matrix::new(&self.embedded, e), d_weight, d_bias);
+                branch.resize(batch.tokens() * e);
                 let weight = Matrix::new(&values[projection.weight.clone()], e);
                 matmul(d_y, weight, branch, Destination::Overwrite);
                 branch
             }
         };
-        bias::apply_dropout(d, mode.dropout(sites::EMBEDDING, self.config.hidden_dropout_prob));
+        drop_in_place(d, mode.dropout(sites::EMBEDDING, self.config.hidden_dropout_prob));
         layer_norm::norm_backward(
             &values[layout.embedding_norm.weight.clone()],
             self.embedding_norm.for_reading(),
             d,
-            &mut d_values[both(&layout.embedding_norm)],
+            None,
+            &mut d_values[layout.embedding_norm.weight.start..layout.embedding_norm.bias.end],
             partials,
         );
         let words = batch.ids().iter().map(|&id| id as usize);
@@ -377,59 +434,90 @@ impl Encoder {
         let positions = self.positions.iter().copied();
         embedding::scatter(d, positions, self.config.counted_padding(), e, &mut d_values[layout.positions.clone()]);
         if let Some(types) = &layout.types {
-            bias::column_sums(d, &mut d_values[types.start..types.start + e], partials);
+            column_sums(d, &mut d_values[types.start..types.start + e], partials);
         }
     }
 
-    fn backward_layer(&mut self, values: &[f32], layout: &Layout, layer: usize, mode: Mode, d_values: &mut [f32]) {
+    /// The way back through [`Self::forward_layer`].
+    fn backward_layer(
+        &mut self,
+        values: &[f32],
+        layout: &Layout,
+        layer: usize,
+        rows: Option<&[usize]>,
+        mode: Mode,
+        d_values: &mut [f32],
+    ) {
         let ranges = &layout.layers[layer];
         let (h, i) = (self.config.hidden_size, self.config.intermediate_size);
-        let t = self.hidden[layer].len() / h;
         let attention_dropout = self.attention_dropout(layer, mode);
+        let output_dropout = mode.dropout(sites::output(layer), self.config.hidden_dropout_prob);
         let (x, buffers) = (&self.hidden[layer], &self.layers[layer]);
         let Gradients { hidden: d, branch, context, qkv, z, partials } = &mut self.gradients;
-        branch.resize(t * h, 0.0);
-        context.resize(t * h, 0.0);
-        qkv.resize(t * 3 * h, 0.0);
-        z.resize(t * i, 0.0);
-        let hidden_dropout = |site| mode.dropout(site, self.config.hidden_dropout_prob);
-        // dW += dYᵀ X
-        let weight_gradient = |d_y: &[f32], out: usize, x: &[f32], width: usize, d_weight: &mut [f32]| {
-            matmul(Matrix::new(d_y, out).transposed(), Matrix::new(x, width), d_weight, Destination::Accumulate);
-        };
-        // dX = dY W, or dX += dY W
-        let input_gradient =
-            |d_y: &[f32], weight: &std::ops::Range<usize>, width: usize, d_x: &mut [f32], destination: Destination| {
-                let weight = Matrix::new(&values[weight.clone()], width);
-                matmul(Matrix::new(d_y, d_y.len() / t), weight, d_x, destination);
-            };
+        let (t, count) = (x.len() / h, d.len() / h);
+        branch.resize(count * h);
+        context.resize(count * h);
+        z.resize(count * i);
+        qkv.resize(t * 3 * h);
+        let weight = |range: &Range<usize>, width| Matrix::new(&values[range.clone()], width);
 
-        let weight = &values[ranges.output_norm.weight.clone()];
-        let d_norm = &mut d_values[both(&ranges.output_norm)];
-        layer_norm::norm_backward(weight, buffers.output_norm.for_reading(), d, d_norm, partials);
-        let d_bias = &mut d_values[ranges.output_bias.clone()];
-        bias::dropout_backward(d, hidden_dropout(sites::output(layer)), branch, d_bias, partials);
-        weight_gradient(branch, h, &buffers.g, i, &mut d_values[ranges.output_weight.clone()]);
-        input_gradient(branch, &ranges.output_weight, i, z, Destination::Overwrite);
-        let d_bias = &mut d_values[ranges.intermediate_bias.clone()];
-        activation::backward(self.config.hidden_act, &buffers.z, z, d_bias, partials);
-        weight_gradient(z, i, &buffers.attended, h, &mut d_values[ranges.intermediate_weight.clone()]);
+        let norm_weight = &values[ranges.output_norm.weight.clone()];
+        let d_norm = &mut d_values[ranges.output_norm.weight.start..ranges.output_norm.bias.end];
+        let through = Some(Branch { d: branch, dropout: output_dropout });
+        layer_norm::norm_backward(norm_weight, buffers.output_norm.for_reading(), d, through, d_norm, partials);
+        let d_y = Matrix::new(branch, h);
+        let g = &mut self.g[..count * i];
+        let act = self.config.hidden_act;
+        matmul_then(d_y, weight(&ranges.output_weight, i), z, [g], |row, column, d_z, [g]| {
+            activation::backward(act, &buffers.z[row * i + column..][..d_z.len()], d_z, g);
+        });
+        let [d_weight, d_bias] = both(d_values, &ranges.output_weight, &ranges.output_bias);
+        add_weight_gradients(d_y, Matrix::new(&self.g[..count * i], i), d_weight, d_bias);
+        let d_z = Matrix::new(z, i);
+        let [d_weight, d_bias] = both(d_values, &ranges.intermediate_weight, &ranges.intermediate_bias);
+        add_weight_gradients(d_z, Matrix::new(&buffers.attended, h), d_weight, d_bias);
         // `d` already holds the residual's share.
-        input_gradient(z, &ranges.intermediate_weight, h, d, Destination::Accumulate);
+        matmul(d_z, weight(&ranges.intermediate_weight, h), d, Destination::Accumulate);
 
-        let weight = &values[ranges.attention_norm.weight.clone()];
-        let d_norm = &mut d_values[both(&ranges.attention_norm)];
-        layer_norm::norm_backward(weight, buffers.attention_norm.for_reading(), d, d_norm, partials);
-        let d_bias = &mut d_values[ranges.attention_bias.clone()];
-        bias::dropout_backward(d, attention_dropout, branch, d_bias, partials);
-        weight_gradient(branch, h, &buffers.context, h, &mut d_values[ranges.attention_weight.clone()]);
-        input_gradient(branch, &ranges.attention_weight, h, context, Destination::Overwrite);
+        let norm_weight = &values[ranges.attention_norm.weight.clone()];
+        let d_norm = &mut d_values[ranges.attention_norm.weight.start..ranges.attention_norm.bias.end];
+        let through = Some(Branch { d: branch, dropout: attention_dropout });
+        layer_norm::norm_backward(norm_weight, buffers.attention_norm.for_reading(), d, through, d_norm, partials);
+        let d_y = Matrix::new(branch, h);
+        let [d_weight, d_bias] = both(d_values, &ranges.attention_weight, &ranges.attention_bias);
+        let input = if rows.is_some() { &self.chosen.context } else { &buffers.context };
+        add_weight_gradients(d_y, Matrix::new(input, h), d_weight, d_bias);
+        matmul(d_y, weight(&ranges.attention_weight, h), context, Destination::Overwrite);
+        if let Some(rows) = rows {
+            spread(context, rows, h, t, branch);
+            std::mem::swap(context, branch);
+            spread(d, rows, h, t, branch);
+            std::mem::swap(d, branch);
+        }
         let dropout = mode.dropout(sites::probabilities(layer), self.config.attention_probs_dropout_prob);
         let forward = Forward { qkv: &buffers.qkv, context: &buffers.context, log_sums: &buffers.log_sums, dropout };
         attention::backward(&self.shape, forward, context, qkv);
-        bias::column_sums(qkv, &mut d_values[ranges.qkv_bias.clone()], partials);
-        weight_gradient(qkv, 3 * h, x, h, &mut d_values[ranges.qkv_weight.clone()]);
-        input_gradient(qkv, &ranges.qkv_weight, h, d, Destination::Accumulate);
+        let d_y = Matrix::new(qkv, 3 * h);
+        let [d_weight, d_bias] = both(d_values, &ranges.qkv_weight, &ranges.qkv_bias);
+        add_weight_gradients(d_y, Matrix::new(x, h), d_weight, d_bias);
+        matmul(d_y, weight(&ranges.qkv_weight, h), d, Destination::Accumulate);
+    }
+}
+
+/// Copies the given rows of a matrix of `width` columns.
+fn gather(from: &[f32], rows: &[usize], width: usize, to: &mut Buffer) {
+    to.resize(rows.len() * width);
+    for (to, &row) in to.chunks_exact_mut(width).zip(rows) {
+        to.copy_from_slice(&from[row * width..][..width]);
+    }
+}
+
+/// The reverse of [`gather`]: a matrix of `count` rows, zero but for the given ones.
+fn spread(from: &[f32], rows: &[usize], width: usize, count: usize, to: &mut Buffer) {
+    to.resize(count * width);
+    to.fill(0.0);
+    for (from, &row) in from.chunks_exact(width).zip(rows) {
+        to[row * width..][..width].copy_from_slice(from);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use crate::{
     Layout,
+    buffer::Buffer,
     kernels::{
-        bias,
-        matmul::{Destination, Matrix, matmul},
+        linear::{drop_in_place, linear},
+        matmul::{Destination, Matrix, add_weight_gradients, matmul},
     },
     random::Dropout,
 };
@@ -12,63 +13,47 @@ use crate::{
 /// The head's buffers for one batch at a time.
 #[derive(Default)]
 pub(crate) struct Head {
-    /// The hidden states of the rows, after dropout, `[R, H]`.
-    gathered: Vec<f32>,
+    /// The hidden states of the rows after dropout, `[R, H]`.
+    dropped: Buffer,
     /// `[R, C]`; its gradient on the way back.
-    logits: Vec<f32>,
-    d_gathered: Vec<f32>,
-    partials: Vec<f32>,
+    logits: Buffer,
 }
 
 impl Head {
-    /// The logits `[R, C]` of `rows` of `hidden` `[T, H]`.
+    /// The logits `[R, C]` of `hidden` `[R, H]`.
     pub(crate) fn forward(
         &mut self,
         values: &[f32],
         layout: &Layout,
         hidden: &[f32],
-        rows: &[usize],
         dropout: Option<Dropout>,
     ) -> &mut [f32] {
-        let (weight, bias_values) = (&values[layout.head_weight.clone()], &values[layout.head_bias.clone()]);
-        let classes = bias_values.len();
-        let h = weight.len() / classes;
-        self.gathered.clear();
-        for &row in rows {
-            self.gathered.extend_from_slice(&hidden[row * h..][..h]);
-        }
-        bias::apply_dropout(&mut self.gathered, dropout);
-        self.logits.resize(rows.len() * classes, 0.0);
-        let weight = Matrix::new(weight, h).transposed();
-        matmul(Matrix::new(&self.gathered, h), weight, &mut self.logits, Destination::Overwrite);
-        bias::add_bias(&mut self.logits, bias_values);
+        let (weight, bias) = (&values[layout.head_weight.clone()], &values[layout.head_bias.clone()]);
+        let h = weight.len() / bias.len();
+        self.dropped.resize(hidden.len());
+        self.dropped.copy_from_slice(hidden);
+        drop_in_place(&mut self.dropped, dropout);
+        self.logits.resize(hidden.len() / h * bias.len());
+        linear(Matrix::new(&self.dropped, h), weight, bias, &mut self.logits);
         &mut self.logits
     }
 
-    /// The way back from the gradient that now stands in the logits: adds to `d_values` and to `d_hidden` `[T, H]`.
+    /// The way back from the gradient that now stands in the logits: adds to `d_values`, and fills `d_hidden` `[R, H]`.
     pub(crate) fn backward(
-        &mut self,
+        &self,
         values: &[f32],
         layout: &Layout,
-        rows: &[usize],
         dropout: Option<Dropout>,
         (d_values, d_hidden): (&mut [f32], &mut [f32]),
     ) {
-        let d_bias = &mut d_values[layout.head_bias.clone()];
-        let classes = d_bias.len();
-        bias::column_sums(&self.logits, d_bias, &mut self.partials);
         let weight = &values[layout.head_weight.clone()];
+        let classes = layout.head_bias.len();
         let h = weight.len() / classes;
         let d_logits = Matrix::new(&self.logits, classes);
-        let d_weight = &mut d_values[layout.head_weight.clone()];
-        matmul(d_logits.transposed(), Matrix::new(&self.gathered, h), d_weight, Destination::Accumulate);
-        self.d_gathered.resize(rows.len() * h, 0.0);
-        matmul(d_logits, Matrix::new(weight, h), &mut self.d_gathered, Destination::Overwrite);
-        bias::apply_dropout(&mut self.d_gathered, dropout);
-        for (&row, d) in rows.iter().zip(self.d_gathered.chunks_exact(h)) {
-            for (to, d) in d_hidden[row * h..][..h].iter_mut().zip(d) {
-                *to += d;
-            }
-        }
+        // The bias lies directly behind the weight.
+        let (d_weight, d_bias) = d_values[layout.head_weight.start..layout.head_bias.end].split_at_mut(weight.len());
+        add_weight_gradients(d_logits, Matrix::new(&self.dropped, h), d_weight, d_bias);
+        matmul(d_logits, Matrix::new(weight, h), d_hidden, Destination::Overwrite);
+        drop_in_place(d_hidden, dropout);
     }
 }

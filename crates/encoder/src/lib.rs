@@ -30,6 +30,7 @@
 //! ```
 
 mod batch;
+mod buffer;
 mod config;
 mod encoder;
 mod error;

@@ -22,12 +22,19 @@ impl TrainingMemory {
     /// For a model of so many `parameters` and `classes`, and a batch of sequences that begin at `offsets` (see
     /// [`crate::PackedBatch::offsets`]), of which `rows` rows carry a class.
     ///
-    /// With `T` tokens `L` layers hold `T (7H + 2I + A + 2)` numbers each, what lies around them `T ((L+1) H + 2H + 1)`, the way back `T (6H + I)`, the head `R (2H + C)`.
+    /// With `T` tokens and `R` of these rows, a layer holds `T (4H + A)` numbers up to its attention and `T (3H + I + 2)`
+    /// behind it, where the last of the `L` layers has `R` rows; what lies around them is `T ((L+2) H + I + 1) + 3RH`, the way
+    /// back `T (6H + I)`, the head `R (H + C)`.
     #[must_use]
     pub fn new(config: &EncoderConfig, parameters: usize, classes: usize, offsets: &[usize], rows: usize) -> Self {
         let (h, i, layers) = (config.hidden_size, config.intermediate_size, config.num_hidden_layers);
-        let per_token = layers * (7 * h + 2 * i + config.num_attention_heads + 2) + (layers + 3) * h + 1 + 6 * h + i;
-        let numbers = offsets.last().copied().unwrap_or(0) * per_token + rows * (2 * h + classes);
+        let tokens = offsets.last().copied().unwrap_or(0);
+        let numbers = layers * tokens * (4 * h + config.num_attention_heads)
+            + ((layers - 1) * tokens + rows) * (3 * h + i + 2)
+            + tokens * ((layers + 2) * h + i + 1)
+            + 3 * rows * h
+            + tokens * (6 * h + i)
+            + rows * (h + classes);
         let parameters = BYTES * parameters;
         Self { parameters, gradients: parameters, moments: 2 * parameters, activations: BYTES * numbers }
     }
@@ -65,12 +72,13 @@ mod tests {
         let mut encoder = Encoder::new(config.clone());
         let mode = Mode::Training { seed: 1, pass: 0 };
         let (values, layout) = (parameters.values(), parameters.layout());
-        encoder.forward(values, layout, &batch, mode);
-        encoder.output_and_gradient();
-        encoder.backward(values, layout, &batch, mode, &mut vec![0.0; layout.len()]);
-        // No row, so no head.
-        let memory = TrainingMemory::new(&config, layout.len(), 5, batch.offsets(), 0);
-        assert_eq!(memory.activations, BYTES * encoder.numbers());
-        assert_eq!(memory.total(), BYTES * (encoder.numbers() + 4 * layout.len()));
+        let rows = [1, 2, 5, 20];
+        encoder.forward(values, layout, &batch, Some(&rows), mode);
+        encoder.output_gradient();
+        encoder.backward(values, layout, &batch, &rows, mode, &mut vec![0.0; layout.len()]);
+        let memory = TrainingMemory::new(&config, layout.len(), 5, batch.offsets(), rows.len());
+        let head = rows.len() * (config.hidden_size + 5);
+        assert_eq!(memory.activations, BYTES * (encoder.numbers() + head));
+        assert_eq!(memory.total(), BYTES * (encoder.numbers() + head + 4 * layout.len()));
     }
 }

@@ -208,8 +208,8 @@ impl Network {
         let Self { encoder, head, parameters, pool, .. } = self;
         let (values, layout) = (parameters.values(), parameters.layout());
         Ok(pool.install(|| {
-            let hidden = encoder.forward(values, layout, batch, Mode::Inference);
-            &*head.forward(values, layout, hidden, rows, None)
+            let hidden = encoder.forward(values, layout, batch, Some(rows), Mode::Inference);
+            &*head.forward(values, layout, hidden, None)
         }))
     }
 
@@ -221,7 +221,7 @@ impl Network {
         batch.check(&self.config)?;
         let Self { encoder, parameters, pool, .. } = self;
         let (values, layout) = (parameters.values(), parameters.layout());
-        Ok(pool.install(|| encoder.forward(values, layout, batch, Mode::Inference)))
+        Ok(pool.install(|| encoder.forward(values, layout, batch, None, Mode::Inference)))
     }
 
     /// Adds the gradients of a batch's loss, and returns the loss times weight, summed over its rows (not multiplied
@@ -253,8 +253,8 @@ impl Network {
         let mode = Mode::Training { seed, pass };
         let dropout = mode.dropout(sites::HEAD, config.head_dropout());
         Ok(pool.install(|| {
-            let hidden = encoder.forward(values, layout, batch, mode);
-            let logits = head.forward(values, layout, hidden, rows, dropout);
+            let hidden = encoder.forward(values, layout, batch, Some(rows), mode);
+            let logits = head.forward(values, layout, hidden, dropout);
             let loss = match crf.zip(ends) {
                 None => softmax_cross_entropy(logits, classes, weights, scale),
                 Some((crf, ends)) => {
@@ -262,9 +262,8 @@ impl Network {
                     crf_loss(logits, &sequences, scale, &crf.chain(values), &mut d_values[crf.scores.clone()])
                 }
             };
-            let (_, d_hidden) = encoder.output_and_gradient();
-            head.backward(values, layout, rows, dropout, (d_values, d_hidden));
-            encoder.backward(values, layout, batch, mode, d_values);
+            head.backward(values, layout, dropout, (d_values, encoder.output_gradient()));
+            encoder.backward(values, layout, batch, rows, mode, d_values);
             loss
         }))
     }

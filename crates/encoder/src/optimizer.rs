@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Layout, Tensor, kernels::multiversion, profile::timer};
+use crate::{Layout, Tensor, buffer::Buffer, kernels::multiversion, profile::timer};
 
 /// The optimiser's constants; the defaults are PyTorch's but for the weight decay, which is transformers' fine-tuning
 /// default.
@@ -53,8 +53,8 @@ impl AdamW {
 /// The moments.
 #[derive(Debug, Clone)]
 pub(crate) struct Moments {
-    first: Vec<f32>,
-    second: Vec<f32>,
+    first: Buffer,
+    second: Buffer,
     steps: u32,
 }
 
@@ -77,7 +77,7 @@ struct Step {
 
 impl Moments {
     pub(crate) fn new(len: usize) -> Self {
-        Self { first: vec![0.0; len], second: vec![0.0; len], steps: 0 }
+        Self { first: Buffer::zeros(len), second: Buffer::zeros(len), steps: 0 }
     }
 
     /// First and second moments, and the steps made.
@@ -86,7 +86,8 @@ impl Moments {
     }
 
     /// From what [`Self::parts`] gave.
-    pub(crate) fn from_parts([first, second]: [Vec<f32>; 2], steps: u32) -> Self {
+    pub(crate) fn from_parts(moments: [Vec<f32>; 2], steps: u32) -> Self {
+        let [first, second] = moments.map(|moment| Buffer::from(moment.as_slice()));
         Self { first, second, steps }
     }
 

@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crate::{EncoderConfig, EncoderError, Transitions, random::Stream};
+use crate::{EncoderConfig, EncoderError, Transitions, buffer::Buffer, random::Stream};
 
 /// One named tensor in the buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,14 +210,14 @@ impl Layout {
 #[derive(Debug, Clone)]
 pub struct Parameters {
     layout: Arc<Layout>,
-    values: Vec<f32>,
+    values: Buffer,
 }
 
 impl Parameters {
     /// Zeros.
     #[must_use]
     pub fn zeros(layout: Arc<Layout>) -> Self {
-        let values = vec![0.0; layout.len()];
+        let values = Buffer::zeros(layout.len());
         Self { layout, values }
     }
 
@@ -269,8 +269,9 @@ impl Parameters {
     /// Adds the scores of a linear-chain CRF, which are 0: at first it is a softmax over well-formed sequences.
     pub(crate) fn add_crf(&mut self, allowed: Transitions) {
         let layout = Layout::clone(&self.layout).with_crf(allowed);
-        self.values.reserve_exact(layout.len() - self.values.len());
-        self.values.resize(layout.len(), 0.0);
+        let mut values = Buffer::zeros(layout.len());
+        values[..self.values.len()].copy_from_slice(&self.values);
+        self.values = values;
         self.layout = Arc::new(layout);
     }
 

@@ -4,67 +4,69 @@
 //! Units", 2016), in the exact form with erf that BERT uses. The approximation is `u s(u)` with the logistic function of
 //! `2 sqrt(2/pi) (u + 0.044715 u^3)` for `s` (the same, who write it with tanh).
 
-use rayon::prelude::*;
+use super::{math, multiversion};
+use crate::Activation;
 
-use super::{ROW_CHUNK, add_partials, math, multiversion};
-use crate::{Activation, profile::timer};
-
-/// `z += bias` per row, `g = act(z)`; `z` and `g` are `[T, bias.len()]`. `z` is kept for the backward pass.
+/// `g = act(z + bias)`, of a part of a row; `z += bias` too.
 pub(crate) fn forward(activation: Activation, z: &mut [f32], bias: &[f32], g: &mut [f32]) {
-    let rows = match activation {
-        Activation::Gelu => gelu_rows,
-        Activation::GeluTanh => tanh_rows,
-        Activation::Relu => relu_rows,
-    };
-    let _timer = timer("bias + activation", 3 * z.len());
-    let chunk = ROW_CHUNK * bias.len();
-    z.par_chunks_mut(chunk).zip(g.par_chunks_mut(chunk)).for_each(|(z, g)| rows(z, bias, g));
+    match activation {
+        Activation::Gelu => gelu(z, bias, g),
+        Activation::GeluTanh => gelu_tanh(z, bias, g),
+        Activation::Relu => relu(z, bias, g),
+    }
 }
 
-/// Turns the gradient of `g` into that of `z`, in place, and adds its column sums to `d_bias`.
-///
-/// `partials` is scratch; it grows to one row of `width` per [`ROW_CHUNK`] rows.
-pub(crate) fn backward(activation: Activation, z: &[f32], d: &mut [f32], d_bias: &mut [f32], partials: &mut Vec<f32>) {
-    let rows = match activation {
-        Activation::Gelu => gelu_backward_rows,
-        Activation::GeluTanh => tanh_backward_rows,
-        Activation::Relu => relu_backward_rows,
-    };
-    let _timer = timer("activation, back", 3 * z.len());
-    let width = d_bias.len();
-    let chunk = ROW_CHUNK * width;
-    partials.clear();
-    partials.resize(d.len().div_ceil(chunk) * width, 0.0);
-    d.par_chunks_mut(chunk)
-        .zip(z.par_chunks(chunk))
-        .zip(partials.par_chunks_mut(width))
-        .for_each(|((d, z), sums)| rows(z, d, sums));
-    add_partials(partials, d_bias);
+/// `z = act(z + bias)`, of a part of a row.
+pub(crate) fn inference(activation: Activation, z: &mut [f32], bias: &[f32]) {
+    match activation {
+        Activation::Gelu => gelu_inference(z, bias),
+        Activation::GeluTanh => gelu_tanh_inference(z, bias),
+        Activation::Relu => relu_inference(z, bias),
+    }
+}
+
+/// Turns the gradient `d` of `act(z)` into that of `z`, and computes `g = act(z)` again.
+pub(crate) fn backward(activation: Activation, z: &[f32], d: &mut [f32], g: &mut [f32]) {
+    match activation {
+        Activation::Gelu => gelu_backward(z, d, g),
+        Activation::GeluTanh => gelu_tanh_backward(z, d, g),
+        Activation::Relu => relu_backward(z, d, g),
+    }
 }
 
 multiversion! {
-    fn gelu_rows(z: &mut [f32], bias: &[f32], g: &mut [f32]) {
-        for (z, g) in z.chunks_exact_mut(bias.len()).zip(g.chunks_exact_mut(bias.len())) {
-            for ((z, g), b) in z.iter_mut().zip(g).zip(bias) {
-                let u = *z + b;
-                *z = u;
-                *g = 0.5 * u * (1.0 + math::erf(u * std::f32::consts::FRAC_1_SQRT_2));
-            }
+    fn gelu(z: &mut [f32], bias: &[f32], g: &mut [f32]) {
+        for ((z, g), b) in z.iter_mut().zip(g).zip(bias) {
+            *z += b;
+            *g = *z * normal(*z);
         }
     }
 }
 
 multiversion! {
-    fn gelu_backward_rows(z: &[f32], d: &mut [f32], sums: &mut [f32]) {
+    fn gelu_inference(z: &mut [f32], bias: &[f32]) {
+        for (z, b) in z.iter_mut().zip(bias) {
+            let u = *z + b;
+            *z = u * normal(u);
+        }
+    }
+}
+
+/// The normal distribution function.
+#[inline(always)]
+fn normal(u: f32) -> f32 {
+    0.5 + 0.5 * math::erf(u * std::f32::consts::FRAC_1_SQRT_2)
+}
+
+multiversion! {
+    fn gelu_backward(z: &[f32], d: &mut [f32], g: &mut [f32]) {
         /// 1 / sqrt(2 pi).
         const DENSITY_AT_0: f32 = 0.398_942_3;
-        for (z, d) in z.chunks_exact(sums.len()).zip(d.chunks_exact_mut(sums.len())) {
-            for ((u, d), s) in z.iter().zip(d).zip(sums.iter_mut()) {
-                let distribution = 0.5 * (1.0 + math::erf(u * std::f32::consts::FRAC_1_SQRT_2));
-                let density = DENSITY_AT_0 * math::exp(-0.5 * u * u);
-                *d *= distribution + u * density;
-                *s += *d;
-            }
+        for ((u, d), g) in z.iter().zip(d).zip(g) {
+            let distribution = normal(*u);
+            let density = DENSITY_AT_0 * math::exp(-0.5 * u * u);
+            *d *= distribution + u * density;
+            *g = u * distribution;
         }
     }
 }
@@ -80,47 +82,55 @@ fn gate(u: f32) -> f32 {
 }
 
 multiversion! {
-    fn tanh_rows(z: &mut [f32], bias: &[f32], g: &mut [f32]) {
-        for (z, g) in z.chunks_exact_mut(bias.len()).zip(g.chunks_exact_mut(bias.len())) {
-            for ((z, g), b) in z.iter_mut().zip(g).zip(bias) {
-                let u = *z + b;
-                *z = u;
-                *g = u * gate(u);
-            }
+    fn gelu_tanh(z: &mut [f32], bias: &[f32], g: &mut [f32]) {
+        for ((z, g), b) in z.iter_mut().zip(g).zip(bias) {
+            *z += b;
+            *g = *z * gate(*z);
         }
     }
 }
 
 multiversion! {
-    fn tanh_backward_rows(z: &[f32], d: &mut [f32], sums: &mut [f32]) {
-        for (z, d) in z.chunks_exact(sums.len()).zip(d.chunks_exact_mut(sums.len())) {
-            for ((&u, d), sum) in z.iter().zip(d).zip(sums.iter_mut()) {
-                let s = gate(u);
-                *d *= s + u * s * (1.0 - s) * SLOPE * (1.0 + 3.0 * CUBIC * u * u);
-                *sum += *d;
-            }
+    fn gelu_tanh_inference(z: &mut [f32], bias: &[f32]) {
+        for (z, b) in z.iter_mut().zip(bias) {
+            let u = *z + b;
+            *z = u * gate(u);
         }
     }
 }
 
 multiversion! {
-    fn relu_rows(z: &mut [f32], bias: &[f32], g: &mut [f32]) {
-        for (z, g) in z.chunks_exact_mut(bias.len()).zip(g.chunks_exact_mut(bias.len())) {
-            for ((z, g), b) in z.iter_mut().zip(g).zip(bias) {
-                *z += b;
-                *g = z.max(0.0);
-            }
+    fn gelu_tanh_backward(z: &[f32], d: &mut [f32], g: &mut [f32]) {
+        for ((&u, d), g) in z.iter().zip(d).zip(g) {
+            let s = gate(u);
+            *d *= s + u * s * (1.0 - s) * SLOPE * (1.0 + 3.0 * CUBIC * u * u);
+            *g = u * s;
         }
     }
 }
 
 multiversion! {
-    fn relu_backward_rows(z: &[f32], d: &mut [f32], sums: &mut [f32]) {
-        for (z, d) in z.chunks_exact(sums.len()).zip(d.chunks_exact_mut(sums.len())) {
-            for ((u, d), sum) in z.iter().zip(d).zip(sums.iter_mut()) {
-                *d = if *u > 0.0 { *d } else { 0.0 };
-                *sum += *d;
-            }
+    fn relu(z: &mut [f32], bias: &[f32], g: &mut [f32]) {
+        for ((z, g), b) in z.iter_mut().zip(g).zip(bias) {
+            *z += b;
+            *g = z.max(0.0);
+        }
+    }
+}
+
+multiversion! {
+    fn relu_inference(z: &mut [f32], bias: &[f32]) {
+        for (z, b) in z.iter_mut().zip(bias) {
+            *z = (*z + b).max(0.0);
+        }
+    }
+}
+
+multiversion! {
+    fn relu_backward(z: &[f32], d: &mut [f32], g: &mut [f32]) {
+        for ((u, d), g) in z.iter().zip(d).zip(g) {
+            *d = if *u > 0.0 { *d } else { 0.0 };
+            *g = u.max(0.0);
         }
     }
 }

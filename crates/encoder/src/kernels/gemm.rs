@@ -10,7 +10,10 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
-use super::simd::{Portable, Simd};
+use super::{
+    multiversion,
+    simd::{Portable, Simd},
+};
 
 /// Where the elements of a block of `a` lie.
 #[derive(Clone, Copy)]
@@ -185,6 +188,13 @@ impl Gemm {
         }
     }
 
+    /// Adds to `sums` the sum of each of the rows that [`Self::pack_rows`] left in `packed`.
+    pub(crate) fn add_row_sums(&self, packed: &[f32], inner: usize, sums: &mut [f32]) {
+        for (block, sums) in packed.chunks(self.rows() * inner).zip(sums.chunks_mut(self.rows())) {
+            add_columns(block, sums);
+        }
+    }
+
     /// `rows` rows of `a` times the panels, into as many rows of `columns` numbers at `to`, rows `to_stride` apart.
     ///
     /// # Safety
@@ -229,6 +239,26 @@ impl Gemm {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Adds to `sums` the sums of the columns of `rows`, which are as wide.
+    fn add_columns(rows: &[f32], sums: &mut [f32]) {
+        if let Ok(sums) = <&mut [f32; 8]>::try_from(&mut *sums) {
+            // The usual width, in a register.
+            for row in rows.as_chunks::<8>().0 {
+                for (sum, v) in sums.iter_mut().zip(row) {
+                    *sum += v;
+                }
+            }
+            return;
+        }
+        for row in rows.chunks_exact(sums.len()) {
+            for (sum, v) in sums.iter_mut().zip(row) {
+                *sum += v;
             }
         }
     }

@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use super::{ROW_CHUNK, add_partials, multiversion, simd};
-use crate::{profile::timer, random::Dropout};
+use crate::{buffer::Buffer, profile::timer, random::Dropout};
 
 /// A LayerNorm's constants.
 #[derive(Clone, Copy)]
@@ -105,26 +105,56 @@ multiversion! {
     }
 }
 
+/// What went into the sum through dropout.
+pub(crate) struct Branch<'a> {
+    /// Its gradient, `[T, H]`, to be filled.
+    pub d: &'a mut [f32],
+    pub dropout: Option<Dropout>,
+}
+
 /// The backward pass of LayerNorm: turns the gradient `d` of `out` into that of the normalised sum, in place, and adds
-/// the gradients of weight and bias to `d_norm`, which is weight and bias end to end, `[2H]`.
+/// the gradients of weight and bias to `d_norm`, which is weight and bias end to end, `[2H]`. Fills the
+/// gradient of the branch, where there is one.
 pub(crate) fn norm_backward(
     weight: &[f32],
     (x_hat, inverse_std): (&[f32], &[f32]),
     d: &mut [f32],
+    branch: Option<Branch<'_>>,
     d_norm: &mut [f32],
-    partials: &mut Vec<f32>,
+    partials: &mut Buffer,
 ) {
     let _timer = timer("LayerNorm, back", 3 * d.len());
     let width = weight.len();
     let chunk = ROW_CHUNK * width;
-    partials.clear();
-    partials.resize(d.len().div_ceil(chunk) * 2 * width, 0.0);
-    d.par_chunks_mut(chunk)
+    partials.resize(d.len().div_ceil(chunk) * 2 * width);
+    partials.fill(0.0);
+    let rows = d
+        .par_chunks_mut(chunk)
         .zip(x_hat.par_chunks(chunk))
         .zip(inverse_std.par_chunks(ROW_CHUNK))
-        .zip(partials.par_chunks_mut(2 * width))
-        .for_each(|(((d, x_hat), inverse_std), sums)| backward_rows(weight, x_hat, inverse_std, d, sums));
+        .zip(partials.par_chunks_mut(2 * width));
+    match branch {
+        None => rows.for_each(|(((d, x_hat), inverse_std), sums)| backward_rows(weight, x_hat, inverse_std, d, sums)),
+        Some(Branch { d: branch, dropout }) => rows.zip(branch.par_chunks_mut(chunk)).enumerate().for_each(
+            |(index, ((((d, x_hat), inverse_std), sums), branch))| {
+                backward_rows(weight, x_hat, inverse_std, d, sums);
+                match dropout {
+                    Some(dropout) => drop_rows(d, dropout, index * chunk, branch),
+                    None => branch.copy_from_slice(d),
+                }
+            },
+        ),
+    }
     add_partials(partials, d_norm);
+}
+
+multiversion! {
+    /// `to = dropout(d)`; the first element's number is `start`.
+    fn drop_rows(d: &[f32], dropout: Dropout, start: usize, to: &mut [f32]) {
+        for (i, (to, d)) in to.iter_mut().zip(d).enumerate() {
+            *to = d * dropout.factor(start + i);
+        }
+    }
 }
 
 multiversion! {

@@ -61,19 +61,40 @@ impl<'a> Matrix<'a> {
 
 /// `to = a b` or `to += a b`, with `to` row-major, `[a.rows, b.columns]`.
 pub(crate) fn matmul(a: Matrix<'_>, b: Matrix<'_>, to: &mut [f32], destination: Destination) {
-    matmul_then(a, b, to, destination, |_, _, _| ());
+    run(a, b, to, destination, [], None, |_, _, _, []| ());
 }
 
-/// The same, and then `finish(row, first column, values)` for each part of each row while it is in the cache.
-pub(crate) fn matmul_then(
+/// `to = a b`, and then `finish(row, first column, values, others)` for each part of each row while it is in the cache,
+/// with the same parts of `others`, which are shaped as `to`.
+pub(crate) fn matmul_then<const N: usize>(
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    to: &mut [f32],
+    others: [&mut [f32]; N],
+    finish: impl Fn(usize, usize, &mut [f32], [&mut [f32]; N]) + Sync,
+) {
+    run(a, b, to, Destination::Overwrite, others, None, finish);
+}
+
+/// The gradients of a linear layer's weight `[out, in]` and bias `[out]`, from that of its output and its input: adds `d_yᵀ x`
+/// and the column sums of `d_y`.
+pub(crate) fn add_weight_gradients(d_y: Matrix<'_>, x: Matrix<'_>, d_weight: &mut [f32], d_bias: &mut [f32]) {
+    assert_eq!(d_bias.len(), d_y.columns, "a bias fits its output: this is a bug");
+    run(d_y.transposed(), x, d_weight, Destination::Accumulate, [], Some(d_bias), |_, _, _, []| ());
+}
+
+fn run<const N: usize>(
     a: Matrix<'_>,
     b: Matrix<'_>,
     to: &mut [f32],
     destination: Destination,
-    finish: impl Fn(usize, usize, &mut [f32]) + Sync,
+    others: [&mut [f32]; N],
+    row_sums: Option<&mut [f32]>,
+    finish: impl Fn(usize, usize, &mut [f32], [&mut [f32]; N]) + Sync,
 ) {
     let (m, n, k) = (a.rows, b.columns, a.columns);
     assert_eq!(k, b.rows, "inner dimensions agree: this is a bug");
+    assert!(others.iter().all(|other| other.len() == m * n), "what goes beside the destination fits: this is a bug");
     assert_eq!(to.len(), m * n, "the destination fits: this is a bug");
     let name = match (a.column_stride, b.column_stride) {
         (1, 1) => "matmul, back to inputs",
@@ -82,7 +103,12 @@ pub(crate) fn matmul_then(
     };
     let _timer = profile::matmul_timer(name, 2.0 * (m * n * k) as f64, m * n + m * k + n * k);
     let (row_tiles, column_tiles) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLUMNS));
-    let shared = Shared::new(to);
+    let outputs = Outputs {
+        to: Shared::new(to),
+        stride: n,
+        others: others.map(Shared::new),
+        row_sums: row_sums.map(Shared::new),
+    };
     (0..row_tiles * column_tiles).into_par_iter().for_each(|tile| {
         // Even shares of whole units: no tile is a sliver.
         let bounds = |index: usize, tiles: usize, size: usize, unit: usize| {
@@ -90,21 +116,33 @@ pub(crate) fn matmul_then(
             bound(index)..bound(index + 1)
         };
         let gemm = Gemm::get();
-        let rows = bounds(tile / column_tiles, row_tiles, m, gemm.rows());
-        let columns = bounds(tile % column_tiles, column_tiles, n, gemm.columns());
-        let tile = Tile { gemm, rows, columns, to: shared.get(), stride: n };
+        let tile = Tile {
+            gemm,
+            rows: bounds(tile / column_tiles, row_tiles, m, gemm.rows()),
+            columns: bounds(tile % column_tiles, column_tiles, n, gemm.columns()),
+            outputs: &outputs,
+        };
         // SAFETY: tiles lie in `to` and are disjoint.
         PACKED.with_borrow_mut(|packed| unsafe { tile.fill(a, b, destination, packed, &finish) });
     });
 }
 
+/// Where a product goes.
+struct Outputs<const N: usize> {
+    to: Shared,
+    stride: usize,
+    /// Shaped as `to`.
+    others: [Shared; N],
+    /// To each of these the sum of a row of `a` is added; `a` is a transpose.
+    row_sums: Option<Shared>,
+}
+
 /// A part of the destination.
-struct Tile {
+struct Tile<'a, const N: usize> {
     gemm: &'static Gemm,
     rows: Range<usize>,
     columns: Range<usize>,
-    to: *mut f32,
-    stride: usize,
+    outputs: &'a Outputs<N>,
 }
 
 thread_local! {
@@ -112,7 +150,7 @@ thread_local! {
     static PACKED: RefCell<[Scratch; 2]> = RefCell::default();
 }
 
-impl Tile {
+impl<const N: usize> Tile<'_, N> {
     /// # Safety
     /// The tile lies in the destination, and nobody else uses it.
     unsafe fn fill(
@@ -121,8 +159,9 @@ impl Tile {
         b: Matrix<'_>,
         destination: Destination,
         [panels, packed_rows]: &mut [Scratch; 2],
-        finish: &(impl Fn(usize, usize, &mut [f32]) + Sync),
+        finish: &(impl Fn(usize, usize, &mut [f32], [&mut [f32]; N]) + Sync),
     ) {
+        let (columns, stride) = (self.columns.len(), self.outputs.stride);
         let steps = a.columns.div_ceil(INNER);
         for step in 0..steps {
             let inner = step * a.columns / steps..(step + 1) * a.columns / steps;
@@ -138,22 +177,26 @@ impl Tile {
                     let packed = packed_rows.take(inner.len() * rows.len());
                     // SAFETY: the rows lie in `a`, whose slice holds what its sizes say.
                     unsafe { self.gemm.pack_rows(from, a.column_stride, inner.len(), rows.len(), packed) };
+                    // The tiles of the first columns see to the sums.
+                    if let Some(sums) = self.outputs.row_sums.filter(|_| self.columns.start == 0) {
+                        // SAFETY: these rows are only this tile's.
+                        let sums = unsafe { std::slice::from_raw_parts_mut(sums.get().add(rows.start), rows.len()) };
+                        self.gemm.add_row_sums(packed, inner.len(), sums);
+                    }
                     (packed.as_ptr(), Rows::Packed)
                 };
                 // SAFETY: the operands are as large as they are said to be, and the destination is the caller's.
                 unsafe {
-                    let to = self.to.add(rows.start * self.stride + self.columns.start);
-                    let (gemm, columns) = (self.gemm, self.columns.len());
-                    gemm.product(rows.len(), inner.len(), operand, panels, columns, (to, self.stride), destination);
+                    let to = self.outputs.to.get().add(rows.start * stride + self.columns.start);
+                    self.gemm.product(rows.len(), inner.len(), operand, panels, columns, (to, stride), destination);
                 }
                 if step + 1 == steps {
                     for row in rows {
                         // SAFETY: the row's part lies in the tile.
-                        let values = unsafe {
-                            let to = self.to.add(row * self.stride + self.columns.start);
-                            std::slice::from_raw_parts_mut(to, self.columns.len())
+                        let part = |of: Shared| unsafe {
+                            std::slice::from_raw_parts_mut(of.get().add(row * stride + self.columns.start), columns)
                         };
-                        finish(row, self.columns.start, values);
+                        finish(row, self.columns.start, part(self.outputs.to), self.outputs.others.map(part));
                     }
                 }
             }

@@ -8,12 +8,12 @@
 
 pub(crate) mod activation;
 pub(crate) mod attention;
-pub(crate) mod bias;
 pub(crate) mod crf;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod gemm;
 pub(crate) mod layer_norm;
+pub(crate) mod linear;
 pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod scratch;

@@ -1,19 +1,16 @@
-//! Memory that a thread works in and keeps for the next task.
+//! Memory that a thread works in and keeps for the next task, and memory that tasks share.
 
-/// Numbers that begin where a cache line begins, so that no vector lies in two lines.
+use crate::buffer::Buffer;
+
+/// Numbers that a thread works in, of any value.
 #[derive(Default)]
-pub(crate) struct Scratch(Vec<f32>);
+pub(crate) struct Scratch(Buffer);
 
 impl Scratch {
-    /// So many numbers, of any value. Memory is only taken when they are more than ever before.
+    /// So many of them.
     pub(crate) fn take(&mut self, len: usize) -> &mut [f32] {
-        /// Numbers in a cache line.
-        const LINE: usize = 64 / size_of::<f32>();
-        if self.0.len() < len + LINE {
-            self.0.resize(len + LINE, 0.0);
-        }
-        let start = self.0.as_ptr().align_offset(64).min(LINE);
-        &mut self.0[start..start + len]
+        self.0.resize(len);
+        &mut self.0
     }
 }
 

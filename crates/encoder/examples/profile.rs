@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, env, time::Instant};
 
 use apprentice_encoder::{
-    AdamW, EncoderConfig, Network, NetworkOptions, PackedBatch, Parameters, Targets,
+    AdamW, EncoderConfig, Network, NetworkOptions, PackedBatch, Parameters, Precision, Targets,
     profile::{self, KernelTime},
 };
 
@@ -57,6 +57,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         train(&mut network, pass)
     })?;
     table("forward pass", tokens, || network.logits(&batch, &rows).map(|_| ()))?;
+    let mut options = NetworkOptions::with_threads(Some(threads));
+    options.precision = Precision::Int8;
+    let mut network = Network::new(network.config().clone(), network.parameters().clone(), &options)?;
+    table("forward pass, int8", tokens, || network.logits(&batch, &rows).map(|_| ()))?;
     Ok(())
 }
 

@@ -11,9 +11,9 @@ use crate::{
     kernels::{
         activation,
         attention::{self, AttentionShape, Forward},
-        embedding,
+        embedding, int8,
         layer_norm::{self, Branch, Norm, Normalised, Summands},
-        linear::{column_sums, drop_in_place, linear},
+        linear::{add_to, column_sums, drop_in_place, linear},
         matmul::{Destination, Matrix, add_weight_gradients, matmul, matmul_then},
     },
     parameters::NormRanges,
@@ -94,6 +94,14 @@ struct Chosen {
     input: Buffer,
 }
 
+/// The weights of one layer's products in 8 bits.
+struct Int8Layer {
+    qkv: int8::Weights,
+    attention: int8::Weights,
+    intermediate: int8::Weights,
+    output: int8::Weights,
+}
+
 /// Gradients on the way back.
 #[derive(Default)]
 struct Gradients {
@@ -129,6 +137,9 @@ pub(crate) struct Encoder {
     /// Behind the activation, `[T, I]`; the way back computes it again.
     g: Buffer,
     chosen: Chosen,
+    /// The layers' weights in 8 bits, if it predicts with those.
+    int8: Vec<Int8Layer>,
+    activations: int8::Activations,
     gradients: Gradients,
 }
 
@@ -180,9 +191,27 @@ impl Encoder {
             branch: Buffer::new(),
             g: Buffer::new(),
             chosen: Chosen::default(),
+            int8: Vec::new(),
+            activations: int8::Activations::default(),
             gradients: Gradients::default(),
             config,
         }
+    }
+
+    /// From now on the products of [`Mode::Inference`] are those of these weights in 8 bits.
+    pub(crate) fn quantise(&mut self, values: &[f32], layout: &Layout) {
+        let (h, i) = (self.config.hidden_size, self.config.intermediate_size);
+        let weights = |range: &Range<usize>, width| int8::Weights::new(&values[range.clone()], width);
+        self.int8 = layout
+            .layers
+            .iter()
+            .map(|ranges| Int8Layer {
+                qkv: weights(&ranges.qkv_weight, h),
+                attention: weights(&ranges.attention_weight, h),
+                intermediate: weights(&ranges.intermediate_weight, h),
+                output: weights(&ranges.output_weight, i),
+            })
+            .collect();
     }
 
     fn norm<'a>(&self, values: &'a [f32], ranges: &NormRanges) -> Norm<'a> {
@@ -301,8 +330,14 @@ impl Encoder {
         let weight = |range: &Range<usize>, width| Matrix::new(&values[range.clone()], width).transposed();
         let [qkv_weight, qkv_bias, intermediate_bias] =
             [&ranges.qkv_weight, &ranges.qkv_bias, &ranges.intermediate_bias].map(|range| &values[range.clone()]);
+        let (int8, activations) = (self.int8.get(layer), &mut self.activations);
 
-        linear(Matrix::new(x, h), qkv_weight, qkv_bias, &mut buffers.qkv);
+        match int8 {
+            None => linear(Matrix::new(x, h), qkv_weight, qkv_bias, &mut buffers.qkv),
+            Some(int8) => int8::matmul_then(x, &int8.qkv, activations, &mut buffers.qkv, |column, y| {
+                add_to(y, &qkv_bias[column..column + y.len()]);
+            }),
+        }
         let dropout = mode.dropout(sites::probabilities(layer), self.config.attention_probs_dropout_prob);
         attention::forward(&self.shape, &buffers.qkv, dropout, &mut buffers.context, &mut buffers.log_sums);
 
@@ -317,7 +352,12 @@ impl Encoder {
         let count = context.len() / h;
         let branch = &mut self.branch[..count * h];
         let attended = &mut buffers.attended[..count * h];
-        matmul(Matrix::new(context, h), weight(&ranges.attention_weight, h), branch, Destination::Overwrite);
+        match int8 {
+            None => {
+                matmul(Matrix::new(context, h), weight(&ranges.attention_weight, h), branch, Destination::Overwrite);
+            }
+            Some(int8) => int8::matmul_then(context, &int8.attention, activations, branch, |_, _| ()),
+        }
         let summands = Summands {
             y: branch,
             bias: &values[ranges.attention_bias.clone()],
@@ -330,17 +370,22 @@ impl Encoder {
         let g = &mut self.g[..count * i];
         let (input, intermediate_weight) = (Matrix::new(attended, h), weight(&ranges.intermediate_weight, h));
         let bias = |column: usize, part: &[f32]| &intermediate_bias[column..column + part.len()];
-        if inference {
-            matmul_then(input, intermediate_weight, g, [], |_, column, g, []| {
+        match int8 {
+            Some(int8) => int8::matmul_then(attended, &int8.intermediate, activations, g, |column, g| {
                 activation::inference(act, g, bias(column, g));
-            });
-        } else {
-            matmul_then(input, intermediate_weight, &mut buffers.z, [g], |_, column, z, [g]| {
+            }),
+            None if inference => matmul_then(input, intermediate_weight, g, [], |_, column, g, []| {
+                activation::inference(act, g, bias(column, g));
+            }),
+            None => matmul_then(input, intermediate_weight, &mut buffers.z, [g], |_, column, z, [g]| {
                 activation::forward(act, z, bias(column, z), g);
-            });
+            }),
         }
         let g = &self.g[..count * i];
-        matmul(Matrix::new(g, i), weight(&ranges.output_weight, i), branch, Destination::Overwrite);
+        match int8 {
+            None => matmul(Matrix::new(g, i), weight(&ranges.output_weight, i), branch, Destination::Overwrite),
+            Some(int8) => int8::matmul_then(g, &int8.output, activations, branch, |_, _| ()),
+        }
         let summands = Summands {
             y: branch,
             bias: &values[ranges.output_bias.clone()],

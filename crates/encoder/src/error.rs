@@ -185,4 +185,10 @@ pub enum EncoderError {
         /// The pool's word.
         source: rayon::ThreadPoolBuildError,
     },
+    /// A network that only predicts was to be trained.
+    #[error("the network computes with {precision:?}, which is for prediction alone; train with F32")]
+    TrainingPrecision {
+        /// What it was made with.
+        precision: crate::Precision,
+    },
 }

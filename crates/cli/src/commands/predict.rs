@@ -10,9 +10,9 @@ use apprentice_core::{
     Record, Sentence,
     corpus::{Format, Losses, ReadOptions, Sink, Source, Unit},
 };
-use apprentice_encoder::NetworkOptions;
+use apprentice_encoder::{NetworkOptions, Precision};
 use apprentice_student::Student;
-use clap::{Args as ClapArgs, builder::PossibleValuesParser};
+use clap::{Args as ClapArgs, ValueEnum, builder::PossibleValuesParser};
 use serde::Serialize;
 
 use crate::{
@@ -55,6 +55,25 @@ pub struct Args {
     /// Threads; all cores if not given.
     #[arg(long, help_heading = None)]
     threads: Option<usize>,
+    /// Number format of the arithmetic; int8 is several times faster where the processor has AVX-512 VNNI, and rounds.
+    #[arg(long, value_name = "FORMAT", default_value = "f32", help_heading = None)]
+    precision: PredictionPrecision,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum PredictionPrecision {
+    F32,
+    Int8,
+}
+
+impl From<PredictionPrecision> for Precision {
+    fn from(precision: PredictionPrecision) -> Self {
+        match precision {
+            PredictionPrecision::F32 => Self::F32,
+            PredictionPrecision::Int8 => Self::Int8,
+        }
+    }
 }
 
 fn targets() -> PossibleValuesParser {
@@ -84,6 +103,7 @@ struct Settings<'a> {
     to: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_length: Option<usize>,
+    precision: PredictionPrecision,
     read: &'a ReadOptions,
 }
 
@@ -97,7 +117,9 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         );
     }
     let model = model_directory(&args.model);
-    let student = Student::load(&model, &NetworkOptions::with_threads(args.threads))?;
+    let mut options = NetworkOptions::with_threads(args.threads);
+    options.precision = args.precision.into();
+    let student = Student::load(&model, &options)?;
     let mut job = Job { student, max_length: args.max_length, sources: &sources, read: &read, progress };
     match to {
         MARKED => job.write_lines(args, |sentence| Ok(output::marked(sentence)))?,
@@ -105,7 +127,8 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         format => job.write_corpus(args, format.parse()?)?,
     }
     let inputs = sources.iter().map(|source| source.path.as_path()).collect();
-    let settings = Settings { model: &model, inputs, to, max_length: args.max_length, read: &read };
+    let settings =
+        Settings { model: &model, inputs, to, max_length: args.max_length, precision: args.precision, read: &read };
     outputs::write_settings(&args.output, args.overwrite, &settings)
 }
 

@@ -4,7 +4,7 @@
 //! Units", 2016), in the exact form with erf that BERT uses. The approximation is `u s(u)` with the logistic function of
 //! `2 sqrt(2/pi) (u + 0.044715 u^3)` for `s` (the same, who write it with tanh).
 
-use super::{math, multiversion};
+use super::{math, multiversion, simd::Simd};
 use crate::Activation;
 
 /// `g = act(z + bias)`, of a part of a row; `z += bias` too.
@@ -38,7 +38,7 @@ multiversion! {
     fn gelu(z: &mut [f32], bias: &[f32], g: &mut [f32]) {
         for ((z, g), b) in z.iter_mut().zip(g).zip(bias) {
             *z += b;
-            *g = *z * normal(*z);
+            *g = *z * normal(SIMD, *z);
         }
     }
 }
@@ -47,15 +47,15 @@ multiversion! {
     fn gelu_inference(z: &mut [f32], bias: &[f32]) {
         for (z, b) in z.iter_mut().zip(bias) {
             let u = *z + b;
-            *z = u * normal(u);
+            *z = u * normal(SIMD, u);
         }
     }
 }
 
 /// The normal distribution function.
 #[inline(always)]
-fn normal(u: f32) -> f32 {
-    0.5 + 0.5 * math::erf(u * std::f32::consts::FRAC_1_SQRT_2)
+fn normal<S: Simd>(simd: S, u: f32) -> f32 {
+    0.5 + 0.5 * math::erf(simd, u * std::f32::consts::FRAC_1_SQRT_2)
 }
 
 multiversion! {
@@ -63,8 +63,8 @@ multiversion! {
         /// 1 / sqrt(2 pi).
         const DENSITY_AT_0: f32 = 0.398_942_3;
         for ((u, d), g) in z.iter().zip(d).zip(g) {
-            let distribution = normal(*u);
-            let density = DENSITY_AT_0 * math::exp(-0.5 * u * u);
+            let distribution = normal(SIMD, *u);
+            let density = DENSITY_AT_0 * math::exp(SIMD, -0.5 * u * u);
             *d *= distribution + u * density;
             *g = u * distribution;
         }
@@ -77,15 +77,15 @@ const CUBIC: f32 = 0.044_715;
 
 /// The logistic function of `SLOPE (u + CUBIC u^3)`.
 #[inline(always)]
-fn gate(u: f32) -> f32 {
-    1.0 / (1.0 + math::exp(-SLOPE * (u + CUBIC * u * u * u)))
+fn gate<S: Simd>(simd: S, u: f32) -> f32 {
+    1.0 / (1.0 + math::exp(simd, -SLOPE * (u + CUBIC * u * u * u)))
 }
 
 multiversion! {
     fn gelu_tanh(z: &mut [f32], bias: &[f32], g: &mut [f32]) {
         for ((z, g), b) in z.iter_mut().zip(g).zip(bias) {
             *z += b;
-            *g = *z * gate(*z);
+            *g = *z * gate(SIMD, *z);
         }
     }
 }
@@ -94,7 +94,7 @@ multiversion! {
     fn gelu_tanh_inference(z: &mut [f32], bias: &[f32]) {
         for (z, b) in z.iter_mut().zip(bias) {
             let u = *z + b;
-            *z = u * gate(u);
+            *z = u * gate(SIMD, u);
         }
     }
 }
@@ -102,7 +102,7 @@ multiversion! {
 multiversion! {
     fn gelu_tanh_backward(z: &[f32], d: &mut [f32], g: &mut [f32]) {
         for ((&u, d), g) in z.iter().zip(d).zip(g) {
-            let s = gate(u);
+            let s = gate(SIMD, u);
             *d *= s + u * s * (1.0 - s) * SLOPE * (1.0 + 3.0 * CUBIC * u * u);
             *g = u * s;
         }

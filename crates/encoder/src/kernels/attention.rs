@@ -206,7 +206,7 @@ multiversion! {
             let scores = &mut scores[..n];
             let largest = simd::largest(SIMD, scores) * scale;
             for v in scores.iter_mut() {
-                *v = math::exp(*v * scale - largest);
+                *v = math::exp(SIMD, *v * scale - largest);
             }
             let sum = simd::sum(SIMD, scores);
             *log_sum = largest + sum.ln();
@@ -317,14 +317,14 @@ multiversion! {
             match dropout {
                 Some(dropout) => {
                     for (i, (p, d)) in pairs.enumerate() {
-                        let (probability, factor) = (math::exp(*p * scale - log_sum), dropout.factor(first + row * n + i));
+                        let (probability, factor) = (math::exp(SIMD, *p * scale - log_sum), dropout.factor(first + row * n + i));
                         *p = probability * factor;
                         *d = (*d * factor - sum) * probability * scale;
                     }
                 }
                 None => {
                     for (p, d) in pairs {
-                        *p = math::exp(*p * scale - log_sum);
+                        *p = math::exp(SIMD, *p * scale - log_sum);
                         *d = (*d - sum) * *p * scale;
                     }
                 }

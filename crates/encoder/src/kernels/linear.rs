@@ -11,7 +11,7 @@ use crate::{buffer::Buffer, profile::timer, random::Dropout};
 
 multiversion! {
     /// `y += bias`, of a part of a row.
-    fn add_to(y: &mut [f32], bias: &[f32]) {
+    pub(crate) fn add_to(y: &mut [f32], bias: &[f32]) {
         for (y, b) in y.iter_mut().zip(bias) {
             *y += b;
         }

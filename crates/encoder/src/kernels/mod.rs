@@ -12,6 +12,7 @@ pub(crate) mod crf;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 pub(crate) mod gemm;
+pub(crate) mod int8;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod math;
@@ -26,10 +27,10 @@ pub(crate) const ROW_CHUNK: usize = 32;
 ///
 /// Inside the body `SIMD` is the instruction set, see [`simd::Simd`].
 macro_rules! multiversion {
-    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        fn $name($($arg: $type),*) $(-> $result)? {
+        $visibility fn $name($($arg: $type),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
             #[allow(clippy::too_many_arguments, clippy::items_after_statements, dead_code)]

@@ -25,9 +25,12 @@ pub(crate) trait Simd: Copy {
     unsafe fn store(self, vector: Self::Vector, to: *mut f32);
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a b + c`, rounded once where the instruction set can do so.
     fn fma(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
 
+    /// The same of single numbers, for loops that the compiler vectorises.
+    fn fused(self, a: f32, b: f32, c: f32) -> f32;
     /// Writes the square of `LANES` rows by `LANES` columns at `from`, whose rows begin `from_stride` apart, transposed to
     /// `to`.
     ///
@@ -94,6 +97,17 @@ pub(crate) fn largest<S: Simd>(simd: S, values: &[f32]) -> f32 {
     rest.iter().copied().fold(most, f32::max)
 }
 
+/// The smallest of `values`, as [`largest`].
+#[inline(always)]
+pub(crate) fn smallest<S: Simd>(simd: S, values: &[f32]) -> f32 {
+    let rest = &values[values.len() / S::LANES * S::LANES..];
+    // SAFETY: the vector lies in `values`.
+    let next = |least, vector| simd.min(least, unsafe { simd.load(values.as_ptr().add(vector * S::LANES)) });
+    let [a, b, c, d] = fold_vectors(simd, values.len(), f32::INFINITY, next);
+    let least = simd.fold(simd.min(simd.min(a, b), simd.min(c, d)), f32::min);
+    rest.iter().copied().fold(least, f32::min)
+}
+
 /// The sum of the products of `a` and `b`, which are equally long, in an order that depends on their number alone.
 #[inline(always)]
 pub(crate) fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
@@ -109,6 +123,12 @@ pub(crate) fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
     let [p, q, r, s] = fold_vectors(simd, a.len(), 0.0, next);
     let rest = a[whole..].iter().zip(&b[whole..]).map(|(a, b)| a * b);
     simd.fold(simd.add(simd.add(p, q), simd.add(r, s)), |a, b| a + b) + rest.sum::<f32>()
+}
+
+/// `std::array::from_fn`, which is not always inlined.
+#[inline(always)]
+fn each(f: impl Fn(usize) -> f32) -> [f32; 4] {
+    [f(0), f(1), f(2), f(3)]
 }
 
 /// Any processor: arrays, for the compiler to vectorise.
@@ -135,18 +155,24 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| a[i] + b[i])
+        each(|i| a[i] + b[i])
     }
     #[inline(always)]
     fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+        each(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn min(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        each(|i| if a[i] < b[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
     fn fma(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        each(|i| self.fused(a[i], b[i], c[i]))
+    }
+    #[inline(always)]
+    fn fused(self, a: f32, b: f32, c: f32) -> f32 {
         // Without the instruction, a fused operation would be a slow library call.
-        std::array::from_fn(
-            |i| if cfg!(target_arch = "aarch64") { a[i].mul_add(b[i], c[i]) } else { a[i] * b[i] + c[i] },
-        )
+        if cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
     }
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
@@ -161,7 +187,7 @@ impl Simd for Portable {
 
 macro_rules! x86 {
     ($name:ident, $vector:ty, $lanes:literal, $doc:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
-     $max:ident, $fma:ident, $transpose:ident) => {
+     $max:ident, $min:ident, $fma:ident, $transpose:ident) => {
         #[doc = $doc]
         #[cfg(target_arch = "x86_64")]
         #[derive(Clone, Copy)]
@@ -207,9 +233,18 @@ macro_rules! x86 {
                 unsafe { $max(a, b) }
             }
             #[inline(always)]
+            fn min(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as above.
+                unsafe { $min(a, b) }
+            }
+            #[inline(always)]
             fn fma(self, a: $vector, b: $vector, c: $vector) -> $vector {
                 // SAFETY: as above.
                 unsafe { $fma(a, b, c) }
+            }
+            #[inline(always)]
+            fn fused(self, a: f32, b: f32, c: f32) -> f32 {
+                a.mul_add(b, c)
             }
             #[inline(always)]
             unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
@@ -305,6 +340,7 @@ x86!(
     _mm512_storeu_ps,
     _mm512_add_ps,
     _mm512_max_ps,
+    _mm512_min_ps,
     _mm512_fmadd_ps,
     transpose_16
 );
@@ -318,6 +354,7 @@ x86!(
     _mm256_storeu_ps,
     _mm256_add_ps,
     _mm256_max_ps,
+    _mm256_min_ps,
     _mm256_fmadd_ps,
     transpose_8
 );

@@ -1,0 +1,377 @@
+//! Products with 8-bit weights, for prediction.
+//!
+//! A weight `w[n, k]` becomes a whole number `q` from -127 to 127 times a scale of its row `n`. An activation `x[m, k]` becomes
+//! a whole number `p` from 0 to 255 times a scale of its row `m`, plus the row's smallest value, found as it comes (dynamic
+//! quantisation; Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+//! Inference", 2017). With those, `sum_k x w = scale_m scale_n sum_k p q + smallest_m scale_n sum_k q`; whole numbers are summed
+//! exactly, so a row does not depend on how many others there are, nor on the instruction set.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{ROW_CHUNK, multiversion, scratch::Shared, simd};
+use crate::profile;
+
+/// Elements of the inner dimension that one instruction multiplies and adds up.
+const GROUP: usize = 4;
+/// Columns of a panel, but for the last one, and of a vector of 32-bit sums.
+const PANEL: usize = 48;
+const LANES: usize = 16;
+const BLOCK_ROWS: usize = 8;
+const TILE_ROWS: usize = 256;
+const TILE_COLUMNS: usize = 4 * PANEL;
+
+/// A weight matrix `[N, K]`.
+pub(crate) struct Weights {
+    /// Panels of 48 columns of the product (rows of the matrix): for every four elements of the inner dimension, four
+    /// numbers of each.
+    panels: Vec<i8>,
+    /// `scale_n`
+    scales: Vec<f32>,
+    /// `scale_n sum_k q`
+    offsets: Vec<f32>,
+    inner: usize,
+}
+
+impl Weights {
+    pub(crate) fn new(values: &[f32], inner: usize) -> Self {
+        let rows = values.len() / inner;
+        let (padded, groups) = (rows.next_multiple_of(LANES), inner.div_ceil(GROUP));
+        let mut weights = Self {
+            panels: vec![0; padded * groups * GROUP],
+            scales: vec![0.0; padded],
+            offsets: vec![0.0; padded],
+            inner,
+        };
+        for (n, row) in values.chunks_exact(inner).enumerate() {
+            // What is not finite must not look as if it were: it makes all products so.
+            let finite = row.iter().all(|v| v.is_finite());
+            let largest = if finite { row.iter().fold(0.0_f32, |most, v| most.max(v.abs())) } else { f32::NAN };
+            let scale = largest / 127.0;
+            let (left, width) = panel(n / PANEL * PANEL, padded);
+            let mut sum = 0;
+            for (k, v) in row.iter().enumerate() {
+                let q = if scale > 0.0 { (v / scale).round() as i8 } else { 0 };
+                sum += i32::from(q);
+                weights.panels[left * groups * GROUP + (k / GROUP * width + n - left) * GROUP + k % GROUP] = q;
+            }
+            weights.scales[n] = scale;
+            weights.offsets[n] = scale * sum as f32;
+        }
+        weights.scales.truncate(rows);
+        weights.offsets.truncate(rows);
+        weights
+    }
+}
+
+/// The first column and the width of the panel that begins at `left`.
+fn panel(left: usize, padded: usize) -> (usize, usize) {
+    (left, PANEL.min(padded - left))
+}
+
+/// Activations as whole numbers, for one product at a time.
+#[derive(Default)]
+pub(crate) struct Activations {
+    /// `[M, K]`, with `K` rounded up to whole groups.
+    numbers: Vec<u8>,
+    /// Scale and smallest value of each row.
+    rows: Vec<(f32, f32)>,
+}
+
+impl Activations {
+    fn set(&mut self, x: &[f32], inner: usize) {
+        let stride = inner.next_multiple_of(GROUP);
+        let rows = x.len() / inner;
+        self.numbers.resize(rows * stride, 0);
+        self.rows.resize(rows, (0.0, 0.0));
+        self.numbers
+            .par_chunks_mut(ROW_CHUNK * stride)
+            .zip(self.rows.par_chunks_mut(ROW_CHUNK))
+            .zip(x.par_chunks(ROW_CHUNK * inner))
+            .for_each(|((numbers, rows), x)| quantise(x, inner, numbers, rows));
+    }
+}
+
+multiversion! {
+    fn quantise(x: &[f32], inner: usize, numbers: &mut [u8], rows: &mut [(f32, f32)]) {
+        /// Adding 2^23 rounds to a whole number, which then sits in the low bits.
+        const ROUND: f32 = 8_388_608.0;
+        let stride = inner.next_multiple_of(GROUP);
+        for ((x, numbers), row) in x.chunks_exact(inner).zip(numbers.chunks_exact_mut(stride)).zip(rows) {
+            let (smallest, largest) = (simd::smallest(SIMD, x), simd::largest(SIMD, x));
+            let scale = (largest - smallest) / 255.0;
+            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+            for (to, v) in numbers.iter_mut().zip(x) {
+                *to = ((v - smallest) * inverse + ROUND).to_bits() as u8;
+            }
+            numbers[inner..].fill(0);
+            // Comparisons pass over a NaN, a sum does not.
+            let finite = simd::sum(SIMD, x).is_finite();
+            *row = (if finite { scale } else { f32::NAN }, smallest);
+        }
+    }
+}
+
+/// `y = x weightsᵀ`, `[M, N]`, and then `finish(first column, values)` for each part of each row while it is in the cache.
+pub(crate) fn matmul_then(
+    x: &[f32],
+    weights: &Weights,
+    activations: &mut Activations,
+    y: &mut [f32],
+    finish: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let (n, k) = (weights.scales.len(), weights.inner);
+    let m = x.len() / k;
+    assert_eq!(x.len(), m * k, "inner dimensions agree: this is a bug");
+    assert_eq!(y.len(), m * n, "the destination fits: this is a bug");
+    let _timer = profile::matmul_timer("matmul, int8", 2.0 * (m * n * k) as f64, m * n + m * k + n * k / 4);
+    activations.set(x, k);
+    let (row_tiles, column_tiles) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLUMNS));
+    let to = Shared::new(y);
+    let block = Block::get();
+    (0..row_tiles * column_tiles).into_par_iter().for_each(|tile| {
+        let bounds = |index: usize, tiles: usize, size: usize, unit: usize| {
+            let bound = |index: usize| (index * size.div_ceil(unit) / tiles * unit).min(size);
+            bound(index)..bound(index + 1)
+        };
+        let rows = bounds(tile / column_tiles, row_tiles, m, BLOCK_ROWS);
+        let columns = bounds(tile % column_tiles, column_tiles, n, PANEL);
+        for top in rows.clone().step_by(BLOCK_ROWS) {
+            let rows = top..rows.end.min(top + BLOCK_ROWS);
+            let mut sums = [[0; TILE_COLUMNS]; BLOCK_ROWS];
+            block.sums(activations, weights, rows.clone(), columns.clone(), &mut sums);
+            for (row, sums) in rows.zip(&sums) {
+                // SAFETY: the row's part lies in the tile, tiles lie in `y` and are disjoint.
+                let y = unsafe { std::slice::from_raw_parts_mut(to.get().add(row * n + columns.start), columns.len()) };
+                let (scales, offsets) = (&weights.scales[columns.clone()], &weights.offsets[columns.clone()]);
+                scale(sums, activations.rows[row], scales, offsets, y);
+                finish(columns.start, y);
+            }
+        }
+    });
+}
+
+multiversion! {
+    /// The formula of the module.
+    fn scale(sums: &[i32], row: (f32, f32), scales: &[f32], offsets: &[f32], to: &mut [f32]) {
+        let (row_scale, smallest) = row;
+        for (((to, sum), scale), offset) in to.iter_mut().zip(sums).zip(scales).zip(offsets) {
+            *to = *sum as f32 * (row_scale * scale) + smallest * offset;
+        }
+    }
+}
+
+type Sums = [[i32; TILE_COLUMNS]; BLOCK_ROWS];
+/// `(groups, activations, their row stride, panel, sums, their first column)`
+type Kernel = unsafe fn(usize, *const u8, usize, *const i8, &mut Sums, usize);
+
+/// The kernels of one instruction set, by number of rows less one and of vectors less one.
+#[derive(Clone, Copy)]
+struct Block(&'static [[Kernel; 3]; BLOCK_ROWS]);
+
+impl Block {
+    fn get() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if super::has_avx512() && is_x86_feature_detected!("avx512vnni") {
+            return Self(&VNNI);
+        }
+        Self(&PORTABLE)
+    }
+
+    /// The sums of products of a block of rows and so many columns, the first of which begins a panel.
+    fn sums(
+        self,
+        activations: &Activations,
+        weights: &Weights,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        sums: &mut Sums,
+    ) {
+        let groups = weights.inner.div_ceil(GROUP);
+        let stride = groups * GROUP;
+        let numbers = &activations.numbers[rows.start * stride..rows.end * stride];
+        for left in columns.clone().step_by(PANEL) {
+            let (_, width) = panel(left, weights.scales.len().next_multiple_of(LANES));
+            let panel = &weights.panels[left * stride..(left + width) * stride];
+            let kernel = self.0[rows.len() - 1][width / LANES - 1];
+            // SAFETY: both operands were just cut to what the kernel reads, and it is for instructions that `get` found.
+            unsafe { kernel(groups, numbers.as_ptr(), stride, panel.as_ptr(), sums, left - columns.start) };
+        }
+    }
+}
+
+macro_rules! kernels {
+    ($kernel:ident) => {
+        [
+            [$kernel::<1, 1>, $kernel::<1, 2>, $kernel::<1, 3>],
+            [$kernel::<2, 1>, $kernel::<2, 2>, $kernel::<2, 3>],
+            [$kernel::<3, 1>, $kernel::<3, 2>, $kernel::<3, 3>],
+            [$kernel::<4, 1>, $kernel::<4, 2>, $kernel::<4, 3>],
+            [$kernel::<5, 1>, $kernel::<5, 2>, $kernel::<5, 3>],
+            [$kernel::<6, 1>, $kernel::<6, 2>, $kernel::<6, 3>],
+            [$kernel::<7, 1>, $kernel::<7, 2>, $kernel::<7, 3>],
+            [$kernel::<8, 1>, $kernel::<8, 2>, $kernel::<8, 3>],
+        ]
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+static VNNI: [[Kernel; 3]; BLOCK_ROWS] = kernels!(vnni);
+static PORTABLE: [[Kernel; 3]; BLOCK_ROWS] = kernels!(portable);
+
+/// # Safety
+/// The processor has AVX-512 VNNI; there are `ROWS` rows of so many groups, and a panel of `VECTORS` vectors as high.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn vnni<const ROWS: usize, const VECTORS: usize>(
+    groups: usize,
+    numbers: *const u8,
+    stride: usize,
+    panel: *const i8,
+    to: &mut Sums,
+    left: usize,
+) {
+    use std::arch::x86_64::{
+        _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
+    };
+
+    let mut sums = [[_mm512_setzero_si512(); VECTORS]; ROWS];
+    for group in 0..groups {
+        let mut q = [_mm512_setzero_si512(); VECTORS];
+        for (vector, q) in q.iter_mut().enumerate() {
+            // SAFETY: the caller's: the panel has this vector.
+            *q = unsafe { _mm512_loadu_si512(panel.add((group * VECTORS + vector) * LANES * GROUP).cast()) };
+        }
+        for (row, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller's: the row has this group.
+            let p = unsafe { numbers.add(row * stride + group * GROUP).cast::<i32>().read_unaligned() };
+            let p = _mm512_set1_epi32(p);
+            for (sum, q) in sums.iter_mut().zip(q) {
+                *sum = _mm512_dpbusd_epi32(*sum, p, q);
+            }
+        }
+    }
+    for (to, sums) in to.iter_mut().zip(&sums) {
+        for (to, sum) in to[left..].as_chunks_mut::<LANES>().0.iter_mut().zip(sums) {
+            // SAFETY: a vector has so many lanes.
+            unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), *sum) };
+        }
+    }
+}
+
+/// # Safety
+/// As above, on any processor.
+unsafe fn portable<const ROWS: usize, const VECTORS: usize>(
+    groups: usize,
+    numbers: *const u8,
+    stride: usize,
+    panel: *const i8,
+    to: &mut Sums,
+    left: usize,
+) {
+    let width = VECTORS * LANES;
+    // SAFETY: the caller's.
+    let (numbers, panel) = unsafe {
+        (
+            std::slice::from_raw_parts(numbers, (ROWS - 1) * stride + groups * GROUP),
+            std::slice::from_raw_parts(panel, groups * width * GROUP),
+        )
+    };
+    for (group, panel) in panel.chunks_exact(width * GROUP).enumerate() {
+        for (row, to) in to.iter_mut().take(ROWS).enumerate() {
+            let p = &numbers[row * stride + group * GROUP..][..GROUP];
+            for (to, q) in to[left..].iter_mut().zip(panel.as_chunks::<GROUP>().0) {
+                *to += p.iter().zip(q).map(|(p, q)| i32::from(*p) * i32::from(*q)).sum::<i32>();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    fn random(n: usize, site: u64) -> Vec<f32> {
+        let stream = Stream::new(1, 2, site);
+        (0..n).map(|i| stream.uniform(i as u32) as f32 - 0.3).collect()
+    }
+
+    fn product(x: &[f32], w: &[f32], k: usize) -> Vec<f32> {
+        let mut y = vec![0.0; x.len() / k * (w.len() / k)];
+        matmul_then(x, &Weights::new(w, k), &mut Activations::default(), &mut y, |_, _| ());
+        y
+    }
+
+    /// An element is off by at most half a step of each factor, times the other, summed.
+    #[test]
+    fn is_as_close_to_the_product_as_its_steps_are_small() {
+        for (case, (m, n, k)) in
+            [(1, 1, 1), (9, 5, 7), (3, 48, 64), (300, 65, 33), (17, 193, 130), (8, 1536, 384)].into_iter().enumerate()
+        {
+            let (x, w) = (random(m * k, case as u64), random(n * k, 100 + case as u64));
+            let y = product(&x, &w, k);
+            let range = |row: &[f32]| {
+                let (low, high) = row.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+                f64::from(high) - f64::from(low)
+            };
+            for (i, x) in x.chunks_exact(k).enumerate() {
+                for (j, w) in w.chunks_exact(k).enumerate() {
+                    let exact: f64 = x.iter().zip(w).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    let [x_step, w_step] =
+                        [range(x) / 255.0, 2.0 * w.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs()))) / 254.0];
+                    let bound: f64 = x
+                        .iter()
+                        .zip(w)
+                        .map(|(a, b)| {
+                            let (a, b) = (f64::from(a.abs()), f64::from(b.abs()));
+                            0.5 * (x_step * b + w_step * a) + 0.25 * x_step * w_step
+                        })
+                        .sum();
+                    let error = (f64::from(y[i * n + j]) - exact).abs();
+                    assert!(error <= bound + 1e-4, "{m}x{n}x{k} at {i},{j}: off by {error}, at most {bound}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn kernels_agree_and_rows_do_not_depend_on_each_other() {
+        let (n, k) = (70, 50);
+        let (x, w) = (random(40 * k, 1), random(n * k, 2));
+        let weights = Weights::new(&w, k);
+        let mut activations = Activations::default();
+        activations.set(&x, k);
+        for rows in 1..=BLOCK_ROWS {
+            let [best, portable] = [Block::get(), Block(&PORTABLE)].map(|block| {
+                let mut sums = [[0; TILE_COLUMNS]; BLOCK_ROWS];
+                block.sums(&activations, &weights, 3..3 + rows, 0..n, &mut sums);
+                sums
+            });
+            assert_eq!(best, portable);
+            assert!(best[rows - 1][n - 1] != 0);
+        }
+        let all = product(&x, &w, k);
+        for m in [1, 7, 8, 9, 39] {
+            assert_eq!(product(&x[..m * k], &w, k), all[..m * n]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_stays_so() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let (mut x, w) = (random(2 * 40, 1), random(3 * 40, 2));
+            x[45] = bad;
+            let y = product(&x, &w, 40);
+            assert!(y[..3].iter().all(|v| v.is_finite()) && y[3..].iter().all(|v| !v.is_finite()), "{y:?}");
+            let (x, mut w) = (random(2 * 40, 1), random(3 * 40, 2));
+            w[85] = bad;
+            let y = product(&x, &w, 40);
+            assert!(y.iter().enumerate().all(|(i, v)| v.is_finite() == (i % 3 != 2)), "{y:?}");
+        }
+        // Rows of one value, and of zeros.
+        assert_eq!(product(&[2.0; 8], &[0.0; 8], 8), [0.0]);
+        assert!((product(&[2.0; 8], &[0.5; 8], 8)[0] - 8.0).abs() < 1e-5);
+    }
+}

@@ -139,6 +139,21 @@ fn entities_have_scores_and_the_shape_of_the_pipeline() {
     assert!(calibration.contains("\"entities\":3"), "{calibration}");
 }
 
+/// Numbers of 8 bits find the same names in an easy text, and the settings say that it was those.
+#[test]
+fn int8_finds_the_same_entities() {
+    let directory = trained();
+    write(&directory, "a.txt", "Ann Keller won in Rome .\nin in 7 .\n");
+    let tags = |precision| {
+        let flags = ["a.txt", "--precision", precision, "-o", "out.conll", "--overwrite"];
+        succeeds(directory.path(), &predict(&flags));
+        assert!(written(&directory, "out.conll.toml").contains(&format!("precision = \"{precision}\"")));
+        written(&directory, "out.conll")
+    };
+    assert_eq!(tags("int8"), tags("f32"));
+    fails(directory.path(), &predict(&["a.txt", "--precision", "bf16"]), &["possible values: f32, int8"]);
+}
+
 #[test]
 fn a_broken_input_is_named_and_leaves_no_output() {
     let directory = trained();

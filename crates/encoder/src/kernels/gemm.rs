@@ -412,3 +412,80 @@ table!(
 #[cfg(target_arch = "x86_64")]
 table!(avx2, AVX2, Avx2, Avx2::new(), #[target_feature(enable = "avx2,fma")], [1 2 3 4]);
 table!(portable, PORTABLE, Portable, Portable, , [1 2 3 4]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    /// The kernels of every instruction set that this processor has.
+    fn all() -> Vec<(&'static str, &'static Gemm)> {
+        let mut all = vec![("portable", &PORTABLE)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if crate::kernels::has_avx2() {
+                all.push(("AVX2", &AVX2));
+            }
+            if crate::kernels::has_avx512() {
+                all.push(("AVX-512", &AVX512));
+            }
+        }
+        all
+    }
+
+    fn random(n: usize, site: u64) -> Vec<f32> {
+        let stream = Stream::new(1, 2, site);
+        (0..n).map(|i| stream.uniform(i as u32) as f32 - 0.5).collect()
+    }
+
+    /// Every way that the operands may lie, over odd shapes, against sums in f64; nothing beside the result is written to.
+    #[test]
+    fn every_instruction_set_computes_the_product() {
+        for (name, gemm) in all() {
+            for (case, (m, n, k)) in
+                [(1, 1, 1), (1, 50, 3), (9, 17, 33), (8, 48, 64), (23, 100, 16), (3, 7, 40)].into_iter().enumerate()
+            {
+                // `a` as `[m, k]` and `[k, m]`, `b` as `[k, n]` and `[n, k]`.
+                let transposed = |values: &[f32], rows: usize, columns: usize| -> Vec<f32> {
+                    (0..rows * columns).map(|i| values[i % rows * columns + i / rows]).collect()
+                };
+                let (a, b) = (random(m * k, case as u64), random(k * n, 50 + case as u64));
+                let (a_t, b_t) = (transposed(&a, m, k), transposed(&b, k, n));
+                let mut packed = vec![0.0; m * k];
+                // SAFETY: `a_t` is `[k, m]`.
+                unsafe { gemm.pack_rows(a_t.as_ptr(), m, k, m, &mut packed) };
+                let lies =
+                    [(a.as_ptr(), Rows::Apart(k)), (a_t.as_ptr(), Rows::Together(m)), (packed.as_ptr(), Rows::Packed)];
+                for from in [(b.as_ptr(), Columns::Together(n)), (b_t.as_ptr(), Columns::Apart(k))] {
+                    let mut panels = vec![f32::NAN; gemm.padded(n) * k];
+                    // SAFETY: `b` is `[k, n]`, `b_t` its transpose.
+                    unsafe { gemm.pack_columns(from, k, n, &mut panels) };
+                    for a_lies in lies {
+                        for destination in [Destination::Overwrite, Destination::Accumulate] {
+                            let stride = n + 3;
+                            let start = random(m * stride, 200);
+                            let mut to = start.clone();
+                            let place = (to.as_mut_ptr(), stride);
+                            // SAFETY: all are as large as they are said to be.
+                            unsafe { gemm.product(m, k, a_lies, &panels, n, place, destination) };
+                            for (i, (row, start)) in to.chunks(stride).zip(start.chunks(stride)).enumerate() {
+                                assert_eq!(row[n..], start[n..], "{name}: written beside the result");
+                                for j in 0..n {
+                                    let terms = (0..k).map(|l| f64::from(a[i * k + l]) * f64::from(b[l * n + j]));
+                                    let before = if destination == Destination::Accumulate { start[j] } else { 0.0 };
+                                    let error = f64::from(row[j]) - terms.sum::<f64>() - f64::from(before);
+                                    assert!(error.abs() < 1e-5, "{name}: {m}x{n}x{k} at {i},{j}: off by {error}");
+                                }
+                            }
+                        }
+                    }
+                }
+                let mut sums = vec![1.0; m];
+                gemm.add_row_sums(&packed, k, &mut sums);
+                for (sum, row) in sums.iter().zip(a.chunks(k)) {
+                    assert!((sum - 1.0 - row.iter().sum::<f32>()).abs() < 1e-5, "{name}");
+                }
+            }
+        }
+    }
+}

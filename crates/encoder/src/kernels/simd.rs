@@ -358,3 +358,49 @@ x86!(
     _mm256_fmadd_ps,
     transpose_8
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{kernels::multiversion, random::Stream};
+
+    fn check<S: Simd>(simd: S) {
+        let stream = Stream::new(1, 2, 3);
+        for n in [0, 1, 7, 16, 63, 64, 65, 200] {
+            let values: Vec<f32> = (0..2 * n).map(|i| stream.uniform(i as u32) as f32 - 0.5).collect();
+            let (a, b) = values.split_at(n);
+            let exact = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
+                a.iter().zip(b).map(|(a, b)| f(f64::from(*a), f64::from(*b))).sum()
+            };
+            assert!((f64::from(sum(simd, a)) - exact(&|a, _| a)).abs() < 1e-5);
+            assert!((f64::from(dot(simd, a, b)) - exact(&|a, b| a * b)).abs() < 1e-5);
+            assert_eq!(largest(simd, a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            assert_eq!(smallest(simd, a), a.iter().copied().fold(f32::INFINITY, f32::min));
+        }
+        let lanes = S::LANES;
+        let square: Vec<f32> = (0..lanes * (lanes + 2)).map(|i| i as f32).collect();
+        let mut to = vec![0.0; lanes * (lanes + 1)];
+        // SAFETY: both hold a square of so many rows, with the given distances.
+        unsafe { simd.transpose(square.as_ptr(), lanes + 2, to.as_mut_ptr(), lanes + 1) };
+        for (row, column) in (0..lanes * lanes).map(|i| (i / lanes, i % lanes)) {
+            assert_eq!(to[column * (lanes + 1) + row], square[row * (lanes + 2) + column]);
+        }
+    }
+
+    multiversion! {
+        fn check_the_best() {
+            check(SIMD);
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_does_the_same() {
+        check_the_best();
+        check(Portable);
+        #[cfg(target_arch = "x86_64")]
+        if crate::kernels::has_avx2() {
+            // SAFETY: the processor has the instructions.
+            check(unsafe { Avx2::new() });
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! What must hold whatever the numbers are.
 
-use apprentice_encoder::{AdamW, EncoderConfig, EncoderError, Family, Network, NetworkOptions, Parameters, Targets};
+use apprentice_encoder::{
+    AdamW, EncoderConfig, EncoderError, Family, Network, NetworkOptions, Parameters, Precision, Targets,
+};
 
 use crate::{pack, sequences, small_config};
 
@@ -52,6 +54,52 @@ fn threads_do_not_change_a_bit() {
 #[test]
 fn neighbours_do_not_change_a_bit() {
     configs().for_each(|config| compare_alone_and_together(network_of(config, 2)));
+}
+
+fn in_int8(config: EncoderConfig, threads: usize) -> Network {
+    let parameters = Parameters::initialised(&config, CLASSES, 11).unwrap();
+    let mut options = NetworkOptions::with_threads(Some(threads));
+    options.precision = Precision::Int8;
+    Network::new(config, parameters, &options).unwrap()
+}
+
+#[test]
+fn int8_is_close_and_does_not_look_at_neighbours_either() {
+    for config in configs() {
+        let batch = pack(&sequences(&[5, 1, 40, 17]));
+        let rows: Vec<usize> = (0..batch.tokens()).rev().step_by(3).collect();
+        let exact = network_of(config.clone(), 2).logits(&batch, &rows).unwrap().to_vec();
+        let mut network = in_int8(config.clone(), 1);
+        let rounded = network.logits(&batch, &rows).unwrap().to_vec();
+        assert_eq!(rounded, in_int8(config.clone(), 3).logits(&batch, &rows).unwrap());
+        let largest = exact.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+        let error = exact.iter().zip(&rounded).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(error > 0.0 && error < 0.1 * largest, "{:?}: off by {error} of {largest}", config.family);
+        // Other parameters are rounded anew.
+        let zeros = vec![0.0; network.parameters().values().len()];
+        network.set_parameters(&zeros).unwrap();
+        assert!(network.logits(&batch, &rows).unwrap().iter().all(|logit| *logit == 0.0));
+        let classes = vec![0; rows.len()];
+        let error = network.accumulate(&batch, &Targets::new(&rows, &classes)).unwrap_err();
+        assert!(error.to_string().contains("for prediction alone"), "{error}");
+        compare_alone_and_together(in_int8(config, 2));
+    }
+}
+
+/// The last layer computes the rows that are asked for, and only those.
+#[test]
+fn rows_do_not_depend_on_which_others_are_asked_for() {
+    for config in configs() {
+        let batch = pack(&sequences(&[5, 1, 40, 17]));
+        let mut network = network_of(config, 2);
+        let all: Vec<usize> = (0..batch.tokens()).collect();
+        let whole = network.logits(&batch, &all).unwrap().to_vec();
+        for rows in [vec![], vec![62], vec![40, 3, 5], all.iter().rev().copied().collect()] {
+            let some = network.logits(&batch, &rows).unwrap();
+            let expected: Vec<f32> = rows.iter().flat_map(|row| &whole[row * CLASSES..][..CLASSES]).copied().collect();
+            assert_eq!(some, expected);
+        }
+    }
 }
 
 fn compare_alone_and_together(mut network: Network) {

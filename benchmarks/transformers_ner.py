@@ -33,7 +33,7 @@ def read_conll(path):
             if words:
                 sentences.append((words, tags))
             words, tags = [], []
-        elif not line.startswith("# id ="):
+        elif not line.startswith(("# id =", "# newdoc id =")):
             columns = line.split()
             words.append(columns[0])
             tags.append(columns[-1])

@@ -54,7 +54,7 @@ pub use error::EncoderError;
 pub use family::Family;
 pub use files::read_bounded;
 pub use memory::TrainingMemory;
-pub use network::{Device, Network, NetworkOptions, Precision, Targets};
+pub use network::{Device, MomentsView, Network, NetworkOptions, Precision, Targets};
 pub use optimizer::AdamW;
 pub use parameters::{Layout, Parameters, Tensor};
 pub use transitions::Transitions;

@@ -86,6 +86,9 @@ impl<'a> Targets<'a> {
     }
 }
 
+/// AdamW's first and second moments, and how many updates they are of.
+pub type MomentsView<'a> = ([&'a [f32]; 2], u32);
+
 /// Gradients and moments: only a network that trains has them.
 struct Training {
     gradients: Parameters,
@@ -172,10 +175,33 @@ impl Network {
         self.pool.current_num_threads()
     }
 
-    /// The parameters as they are now.
+    /// Which tensor of the parameters lies where.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        self.parameters.layout()
+    }
+
+    /// The parameters.
+    ///
+    /// # Panics
+    /// After an update, until somebody has called [`Self::state`]: rows of the word embeddings may be behind.
     #[must_use]
     pub fn parameters(&self) -> &Parameters {
+        let settled = self.training.as_ref().is_none_or(|training| training.moments.is_settled());
+        assert!(settled, "parameters are read through `state` after an update: this is a bug");
         &self.parameters
+    }
+
+    /// The parameters as they are now and, after the first gradient, the moments. Not for every step: what updates spared
+    /// rows of the word embeddings is made up for.
+    #[must_use]
+    pub fn state(&mut self) -> (&Parameters, Option<MomentsView<'_>>) {
+        let Self { parameters, training, pool, .. } = self;
+        if let Some(Training { moments, .. }) = training {
+            let layout = Arc::clone(parameters.layout());
+            pool.install(|| moments.settle(&layout, parameters.values_mut()));
+        }
+        (parameters, training.as_ref().map(|training| training.moments.parts()))
     }
 
     /// Puts back parameters that were copied from [`Self::parameters`].
@@ -183,6 +209,8 @@ impl Network {
     /// # Errors
     /// [`EncoderError::LayoutMismatch`] if they are of another model.
     pub fn set_parameters(&mut self, values: &[f32]) -> Result<(), EncoderError> {
+        // What steps are still to be made is of the parameters that go.
+        let _ = self.state();
         let own = self.parameters.values_mut();
         if own.len() != values.len() {
             return Err(EncoderError::LayoutMismatch { found: values.len(), expected: own.len() });
@@ -209,6 +237,7 @@ impl Network {
     pub fn logits(&mut self, batch: &PackedBatch, rows: &[usize]) -> Result<&[f32], EncoderError> {
         batch.check(&self.config)?;
         check_index("row", rows.iter().copied(), batch.tokens())?;
+        let _ = self.state();
         let Self { encoder, head, parameters, pool, .. } = self;
         let (values, layout) = (parameters.values(), parameters.layout());
         Ok(pool.install(|| {
@@ -223,6 +252,7 @@ impl Network {
     /// If the model cannot take the batch.
     pub fn hidden(&mut self, batch: &PackedBatch) -> Result<&[f32], EncoderError> {
         batch.check(&self.config)?;
+        let _ = self.state();
         let Self { encoder, parameters, pool, .. } = self;
         let (values, layout) = (parameters.values(), parameters.layout());
         Ok(pool.install(|| encoder.forward(values, layout, batch, None, Mode::Inference)))
@@ -250,13 +280,15 @@ impl Network {
             return Err(EncoderError::Index { what: "weight of row", found: weights.len(), limit: rows.len() });
         }
         let Self { encoder, head, parameters, pool, config, training, .. } = self;
-        let (values, layout) = (parameters.values(), parameters.layout());
+        let layout = &*Arc::clone(parameters.layout());
         let crf = layout.crf.as_ref();
         let ends = crf.map(|crf| check_sequences(&crf.allowed, classes, sequences)).transpose()?;
         let training = training.get_or_insert_with(|| Training {
-            gradients: Parameters::zeros(Arc::clone(layout)),
-            moments: Moments::new(layout.len()),
+            gradients: Parameters::zeros(Arc::clone(parameters.layout())),
+            moments: Moments::new(layout.len(), config.vocab_size),
         });
+        pool.install(|| training.moments.catch_up(batch.ids(), layout, parameters.values_mut()));
+        let values = parameters.values();
         let d_values = training.gradients.values_mut();
         let mode = Mode::Training { seed, pass };
         let dropout = mode.dropout(sites::HEAD, config.head_dropout());
@@ -276,13 +308,7 @@ impl Network {
         }))
     }
 
-    /// AdamW's first and second moments and how many updates they are of; none before the first gradient.
-    #[must_use]
-    pub fn moments(&self) -> Option<([&[f32]; 2], u32)> {
-        self.training.as_ref().map(|training| training.moments.parts())
-    }
-
-    /// Puts back what was copied from [`Self::moments`]; gradients start from zero.
+    /// Puts back moments that were copied from [`Self::state`]; gradients start from zero.
     ///
     /// # Errors
     /// [`EncoderError::LayoutMismatch`] if they are of another model.
@@ -292,7 +318,8 @@ impl Network {
             return Err(EncoderError::LayoutMismatch { found: other.len(), expected: layout.len() });
         }
         let gradients = Parameters::zeros(Arc::clone(layout));
-        self.training = Some(Training { gradients, moments: Moments::from_parts(moments, updates) });
+        self.training =
+            Some(Training { gradients, moments: Moments::from_parts(moments, updates, self.config.vocab_size) });
         Ok(())
     }
 

@@ -50,19 +50,30 @@ impl AdamW {
     }
 }
 
-/// The moments.
+/// The moments, and which rows of the word embeddings they are behind with.
+///
+/// A batch has a few hundred of the tens of thousands of words, and a step without a gradient changes a row only by what its
+/// moments still hold. So rows that a step has no gradient for are left alone, and the steps that they missed are made, each as
+/// it would have been, when a batch has their word or somebody reads the numbers: the same bits as if all had been made at
+/// once, for rows that were never used at no cost at all.
 #[derive(Debug, Clone)]
 pub(crate) struct Moments {
     first: Buffer,
     second: Buffer,
     steps: u32,
+    /// For each word, how many steps its row has made.
+    made: Vec<u32>,
+    /// Whether a word is in a batch since the last step.
+    used: Vec<bool>,
+    /// The factors of the steps since all rows were up to date.
+    missed: Vec<Step>,
 }
 
 /// Numbers per task.
 const CHUNK: usize = 1 << 14;
 
 /// The factors of one step for the numbers of a tensor.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Step {
     adam: AdamW,
     /// Gradients are multiplied with this: the clipping.
@@ -76,23 +87,75 @@ struct Step {
 }
 
 impl Moments {
-    pub(crate) fn new(len: usize) -> Self {
-        Self { first: Buffer::zeros(len), second: Buffer::zeros(len), steps: 0 }
+    /// Zeros for a layout with so many words.
+    pub(crate) fn new(len: usize, words: usize) -> Self {
+        Self::at(Buffer::zeros(len), Buffer::zeros(len), 0, words)
     }
 
-    /// First and second moments, and the steps made.
+    /// From what [`Self::parts`] gave.
+    pub(crate) fn from_parts([first, second]: [Vec<f32>; 2], steps: u32, words: usize) -> Self {
+        Self::at(Buffer::from(first.as_slice()), Buffer::from(second.as_slice()), steps, words)
+    }
+
+    fn at(first: Buffer, second: Buffer, steps: u32, words: usize) -> Self {
+        Self { first, second, steps, made: vec![steps; words], used: vec![false; words], missed: Vec::new() }
+    }
+
+    /// First and second moments, and the steps made; of all rows only after [`Self::settle`].
     pub(crate) fn parts(&self) -> ([&[f32]; 2], u32) {
         ([&self.first, &self.second], self.steps)
     }
 
-    /// From what [`Self::parts`] gave.
-    pub(crate) fn from_parts(moments: [Vec<f32>; 2], steps: u32) -> Self {
-        let [first, second] = moments.map(|moment| Buffer::from(moment.as_slice()));
-        Self { first, second, steps }
+    /// Makes the missed steps of these words' rows, which the next step will have gradients for.
+    pub(crate) fn catch_up(&mut self, words: &[u32], layout: &Layout, values: &mut [f32]) {
+        for &word in words {
+            self.used[word as usize] = true;
+        }
+        let used = std::mem::take(&mut self.used);
+        self.make_missed(|word| used[word], layout, values);
+        self.used = used;
+    }
+
+    /// Makes the missed steps of all rows.
+    pub(crate) fn settle(&mut self, layout: &Layout, values: &mut [f32]) {
+        if !self.missed.is_empty() {
+            self.make_missed(|_| true, layout, values);
+            self.missed.clear();
+        }
+    }
+
+    /// Whether no row has missed a step.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.missed.is_empty()
+    }
+
+    fn make_missed(&mut self, wanted: impl Fn(usize) -> bool + Sync, layout: &Layout, values: &mut [f32]) {
+        let Self { first, second, steps, made, missed, .. } = self;
+        let width = layout.words.len() / made.len();
+        let words = layout.words.clone();
+        let rows = values[words.clone()]
+            .par_chunks_exact_mut(width)
+            .zip(first[words.clone()].par_chunks_exact_mut(width))
+            .zip(second[words].par_chunks_exact_mut(width));
+        rows.zip(made).enumerate().for_each(|(word, (((values, first), second), made))| {
+            if *made < *steps && wanted(word) {
+                let missed = &missed[missed.len() - (*steps - *made) as usize..];
+                *made = *steps;
+                // Without moments and decay a step changes nothing.
+                let keeps = missed.iter().all(|step| step.keep.to_bits() == 1.0_f32.to_bits());
+                if keeps && first.iter().chain(&*second).all(|m| m.to_bits() == 0) {
+                    return;
+                }
+                let mut none = vec![0.0; width];
+                for step in missed {
+                    update(*step, values, &mut none, first, second);
+                }
+            }
+        });
     }
 
     /// One step from `gradients`, which are zeroed; returns their global norm before clipping. If that is not finite,
-    /// nothing else changes.
+    /// nothing else changes. Of the words' gradients only those of [`Self::catch_up`] are looked at: the others are 0.
     pub(crate) fn step(
         &mut self,
         adam: &AdamW,
@@ -101,19 +164,27 @@ impl Moments {
         values: &mut [f32],
         gradients: &mut [f32],
     ) -> f64 {
-        let _timer = timer("optimiser", 8 * values.len());
+        let _timer = timer("optimiser", 8 * (values.len() - layout.words.len()));
+        let Self { first, second, steps, made, used, missed } = self;
+        let (words, width) = (layout.words.clone(), layout.words.len() / made.len());
+        // Everything lies behind the words.
+        debug_assert_eq!(words.start, 0, "words come first: this is a bug");
+        let (word_gradients, other_gradients) = gradients.split_at_mut(words.end);
         // Partial sums in f64, added up in order: the same for any number of threads.
-        let squares: Vec<f64> = gradients.par_chunks(CHUNK).map(sum_of_squares).collect();
-        let norm = squares.iter().sum::<f64>().sqrt();
+        let squares: Vec<f64> = other_gradients.par_chunks(CHUNK).map(sum_of_squares).collect();
+        let rows = word_gradients.par_chunks_exact(width).zip(&*used);
+        let word_squares: Vec<f64> = rows.map(|(row, used)| if *used { sum_of_squares(row) } else { 0.0 }).collect();
+        let norm = squares.iter().chain(&word_squares).sum::<f64>().sqrt();
         if !norm.is_finite() {
             gradients.fill(0.0);
+            used.fill(false);
             return norm;
         }
-        self.steps += 1;
+        *steps += 1;
         let limit = f64::from(adam.max_gradient_norm);
         // As PyTorch's clip_grad_norm_ does it.
         let clip = if limit > 0.0 { (limit / (norm + 1e-6)).min(1.0) } else { 1.0 };
-        let correction = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(self.steps));
+        let correction = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(*steps));
         let (first_correction, second_correction) = (correction(adam.beta1), correction(adam.beta2));
         let step = |tensor: &Tensor| {
             let rate = f64::from(rate) * adam.rate_factor(layout.depth(tensor), layout.layers.len());
@@ -126,14 +197,31 @@ impl Moments {
             }
         };
         let tensors = layout.tensors();
-        values
+        let word_step = step(&tensors[0]);
+        missed.push(word_step);
+        let (word_values, other_values) = values.split_at_mut(words.end);
+        let (word_first, other_first) = first.split_at_mut(words.end);
+        let (word_second, other_second) = second.split_at_mut(words.end);
+        word_values
+            .par_chunks_exact_mut(width)
+            .zip(word_gradients.par_chunks_exact_mut(width))
+            .zip(word_first.par_chunks_exact_mut(width).zip(word_second.par_chunks_exact_mut(width)))
+            .zip(made.par_iter_mut().zip(used))
+            .for_each(|(((values, gradients), (first, second)), (made, used))| {
+                if std::mem::take(used) {
+                    update(word_step, values, gradients, first, second);
+                    *made = *steps;
+                }
+            });
+        other_values
             .par_chunks_mut(CHUNK)
-            .zip(gradients.par_chunks_mut(CHUNK))
-            .zip(self.first.par_chunks_mut(CHUNK).zip(self.second.par_chunks_mut(CHUNK)))
+            .zip(other_gradients.par_chunks_mut(CHUNK))
+            .zip(other_first.par_chunks_mut(CHUNK).zip(other_second.par_chunks_mut(CHUNK)))
             .enumerate()
             .for_each(|(index, ((values, gradients), (first, second)))| {
                 // A chunk may span several tensors, each with its own rate and decay.
-                let (start, end) = (index * CHUNK, index * CHUNK + values.len());
+                let start = words.end + index * CHUNK;
+                let end = start + values.len();
                 let from = tensors.partition_point(|t| t.range.end <= start);
                 for tensor in tensors[from..].iter().take_while(|t| t.range.start < end) {
                     let part = tensor.range.start.max(start) - start..tensor.range.end.min(end) - start;

@@ -84,7 +84,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If it cannot be written; the checkpoints from before are still there then.
-    pub fn save(&self, trainer: &Trainer) -> Result<PathBuf, StudentError> {
+    pub fn save(&self, trainer: &mut Trainer) -> Result<PathBuf, StudentError> {
         fs::create_dir_all(&self.directory).map_err(io_error(&self.directory))?;
         let path = self.directory.join(format!("{PREFIX}{:08}", trainer.steps_made()));
         files::write_directory_atomic(&path, true, |directory| write(directory, trainer))?;
@@ -135,9 +135,10 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StudentError {
     |source| StudentError::Io { path, source }
 }
 
-fn write(directory: &Path, trainer: &Trainer) -> Result<(), StudentError> {
+fn write(directory: &Path, trainer: &mut Trainer) -> Result<(), StudentError> {
+    let fingerprint = trainer.fingerprint().to_owned();
     let (state, numbers) = trainer.state();
-    let file = File { format: FORMAT, fingerprint: trainer.fingerprint().to_owned(), state };
+    let file = File { format: FORMAT, fingerprint, state };
     let json = |source| StudentError::Json { path: directory.join(STATE), source };
     let put = |name: &str, content: &[u8]| {
         let path = directory.join(name);

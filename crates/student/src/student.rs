@@ -177,7 +177,7 @@ impl Student {
     /// How many numbers were trained.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        self.network.parameters().values().len()
+        self.network.layout().len()
     }
 
     /// The longest window that is used where `asked` was asked for: at most what the model takes.

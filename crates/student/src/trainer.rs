@@ -268,10 +268,9 @@ impl Trainer {
     }
 
     /// What a checkpoint is made of.
-    pub(crate) fn state(&self) -> (State, Vec<(&'static str, &[f32])>) {
-        let network = &self.student.network;
-        let moments = network.moments();
-        let mut values = vec![(numbers::WEIGHTS, network.parameters().values())];
+    pub(crate) fn state(&mut self) -> (State, Vec<(&'static str, &[f32])>) {
+        let (parameters, moments) = self.student.network.state();
+        let mut values = vec![(numbers::WEIGHTS, parameters.values())];
         values.extend(moments.iter().flat_map(|(moments, _)| numbers::MOMENTS.into_iter().zip(*moments)));
         values.extend(self.best.iter().map(|best| (numbers::BEST, &best.parameters[..])));
         values.extend((!self.good.is_empty()).then_some((numbers::GOOD, &self.good[..])));
@@ -287,7 +286,7 @@ impl Trainer {
     /// Puts a fresh trainer where another of the same fingerprint stood; says what is wrong with the numbers, if they are
     /// not those of the state.
     pub(crate) fn restore(&mut self, state: State, mut values: HashMap<String, Vec<f32>>) -> Result<(), String> {
-        let length = self.student.network.parameters().values().len();
+        let length = self.student.network.layout().len();
         let has_good = values.contains_key(numbers::GOOD);
         let mut take = |name: &str| match values.remove(name) {
             Some(values) if values.len() == length => Ok(values),
@@ -328,6 +327,8 @@ impl Trainer {
     /// # Errors
     /// If the device cannot take the weights back.
     pub fn finish(mut self) -> Result<Trained, StudentError> {
+        // Who ends in the middle of an epoch gets whole steps too.
+        let _ = self.student.network.state();
         let best_epoch = self.best.as_ref().map(|best| best.epoch);
         if let Some(best) = self.best {
             self.student.network.set_parameters(&best.parameters)?;
@@ -348,7 +349,7 @@ impl Trainer {
         }
         if first && self.best.is_none() {
             self.good.clear();
-            self.good.extend_from_slice(self.student.network.parameters().values());
+            self.good.extend_from_slice(self.student.network.state().0.values());
         }
         let gradient_norm = self.student.network.update(&self.adam, rate as f32);
         if !gradient_norm.is_finite() {
@@ -359,7 +360,7 @@ impl Trainer {
         self.cursor.loss += loss;
         let epoch_end = if self.cursor.batch < epoch.batches.len() {
             None
-        } else if self.student.network.parameters().values().iter().any(|v| !v.is_finite()) {
+        } else if self.student.network.state().0.values().iter().any(|v| !v.is_finite()) {
             return Err(diverged("a weight", f64::NAN));
         } else {
             Some(self.end_epoch().map_err(|error| match error {
@@ -422,7 +423,7 @@ impl Trainer {
         let score = dev.as_ref().map(|scores| scores.micro.prf.f1);
         let best = score.is_some_and(|score| self.best.as_ref().is_none_or(|best| score > best.score));
         if let (true, Some(score)) = (best, score) {
-            let parameters = self.student.network.parameters().values().to_vec();
+            let parameters = self.student.network.state().0.values().to_vec();
             self.best = Some(Best { epoch: number, score, parameters });
             // The best ones are what is fallen back on from now on.
             self.good = Vec::new();

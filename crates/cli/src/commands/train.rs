@@ -136,7 +136,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let mut run = if args.checkpoints.resume {
         directory::Run::resume(&settings, &args.checkpoints, &mut trainer, progress)?
     } else {
-        directory::Run::start(&settings, &args.checkpoints, args.overwrite, &trainer)?
+        directory::Run::start(&settings, &args.checkpoints, args.overwrite, &mut trainer)?
     };
     let tokens = run.tokens_before;
     let mut finished =
@@ -202,7 +202,7 @@ pub fn train(
     settings: &TrainSettings,
     tokens: usize,
     progress: Progress,
-    mut record: impl FnMut(&Trainer, &StepReport) -> Result<()>,
+    mut record: impl FnMut(&mut Trainer, &StepReport) -> Result<()>,
 ) -> Result<Finished> {
     let bar = progress.bar(trainer.total_steps(), &settings.regimen.to_string());
     let (mut stopped, mut seconds, mut timed, mut all) = (None, 0.0, 0, tokens);
@@ -218,7 +218,7 @@ pub fn train(
                 }
                 all += report.tokens;
                 progress.step(&bar, &report);
-                record(&trainer, &report)?;
+                record(&mut trainer, &report)?;
                 clock = Instant::now();
             }
             Err(error @ StudentError::Diverged { .. }) => stopped = Some(error.to_string()),

@@ -374,8 +374,8 @@ mod tests {
             };
             assert!((f64::from(sum(simd, a)) - exact(&|a, _| a)).abs() < 1e-5);
             assert!((f64::from(dot(simd, a, b)) - exact(&|a, b| a * b)).abs() < 1e-5);
-            assert_eq!(largest(simd, a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-            assert_eq!(smallest(simd, a), a.iter().copied().fold(f32::INFINITY, f32::min));
+            assert_eq!(largest(simd, a).to_bits(), a.iter().copied().fold(f32::NEG_INFINITY, f32::max).to_bits());
+            assert_eq!(smallest(simd, a).to_bits(), a.iter().copied().fold(f32::INFINITY, f32::min).to_bits());
         }
         let lanes = S::LANES;
         let square: Vec<f32> = (0..lanes * (lanes + 2)).map(|i| i as f32).collect();
@@ -383,7 +383,7 @@ mod tests {
         // SAFETY: both hold a square of so many rows, with the given distances.
         unsafe { simd.transpose(square.as_ptr(), lanes + 2, to.as_mut_ptr(), lanes + 1) };
         for (row, column) in (0..lanes * lanes).map(|i| (i / lanes, i % lanes)) {
-            assert_eq!(to[column * (lanes + 1) + row], square[row * (lanes + 2) + column]);
+            assert_eq!(to[column * (lanes + 1) + row].to_bits(), square[row * (lanes + 2) + column].to_bits());
         }
     }
 

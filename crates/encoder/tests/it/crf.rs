@@ -73,7 +73,7 @@ fn threads_do_not_change_a_bit() {
             network.accumulate(&case.batch, &Targets { pass, ..case.targets() }).unwrap();
             network.update(&AdamW::default(), 1e-3);
         }
-        network.parameters().values().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        network.state().0.values().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
     };
     let one = train(1);
     for threads in [2, 3, 8] {
@@ -84,9 +84,9 @@ fn threads_do_not_change_a_bit() {
 #[test]
 fn the_gradient_of_the_loss_is_its_slope() {
     let (mut network, case) = (network(still_config(), 2), case());
-    let scores = network.parameters().layout().tensors().iter().find(|t| t.name == TENSORS[0]).unwrap().range.start;
+    let scores = network.state().0.layout().tensors().iter().find(|t| t.name == TENSORS[0]).unwrap().range.start;
     // Scores that tell something.
-    let mut start = network.parameters().values().to_vec();
+    let mut start = network.state().0.values().to_vec();
     start[scores..].iter_mut().enumerate().for_each(|(i, score)| *score = (i as f32 * 1.7).sin());
     network.set_parameters(&start).unwrap();
     network.accumulate(&case.batch, &case.targets()).unwrap();
@@ -127,7 +127,7 @@ fn forbidden_transitions_stay_as_they_are_and_the_others_learn_at_the_heads_rate
         assert!(expected, "a score of {score}, where {mask} was allowed");
     }
     assert_eq!(all.iter().filter(|(score, _)| score.is_infinite()).count(), 8);
-    let stored = network.parameters().values();
+    let stored = network.state().0.values();
     assert_eq!(stored[stored.len() - 35..].iter().filter(|score| **score == 0.0).count(), 8);
 }
 
@@ -194,12 +194,12 @@ fn what_makes_no_sequences_is_named() {
 /// Saves a network with a CRF of scores that tell something, which `change` may change.
 fn saved(path: &Path, change: impl Fn(&mut [f32])) -> Network {
     let mut network = network(small_config(), 1);
-    let mut values = network.parameters().values().to_vec();
+    let mut values = network.state().0.values().to_vec();
     let scores = values.len() - 35;
     values[scores..].iter_mut().enumerate().for_each(|(i, score)| *score = (i as f32).cos());
     change(&mut values[scores..]);
     network.set_parameters(&values).unwrap();
-    save(network.parameters(), path).unwrap();
+    save(network.state().0, path).unwrap();
     network
 }
 
@@ -208,16 +208,16 @@ fn what_was_saved_is_loaded_and_faults_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model.safetensors");
     let config = small_config();
-    let before = saved(&path, |_| ());
+    let mut before = saved(&path, |_| ());
     let loaded = load_crf(&path, &config, allowed()).unwrap();
-    assert_eq!(loaded.values(), before.parameters().values());
+    assert_eq!(loaded.values(), before.state().0.values());
     let names = loaded.layout().tensors().iter().rev().map(|t| t.name.as_str());
     assert!(names.take(3).eq(TENSORS.into_iter().rev()));
     let after = Network::new(config.clone(), loaded, &NetworkOptions::default()).unwrap();
     assert_eq!(before.transitions(), after.transitions());
     // It serves as a model without, and as an encoder.
     let plain = load_classifier(&path, &config, CLASSES).unwrap();
-    assert_eq!(plain.values(), &before.parameters().values()[..plain.values().len()]);
+    assert_eq!(plain.values(), &before.state().0.values()[..plain.values().len()]);
     load_encoder(&path, &config, 3, 1).unwrap();
 
     // Whatever stands where nothing may.

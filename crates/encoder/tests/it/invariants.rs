@@ -1,7 +1,7 @@
 //! What must hold whatever the numbers are.
 
 use apprentice_encoder::{
-    AdamW, EncoderConfig, EncoderError, Family, Network, NetworkOptions, Parameters, Precision, Targets,
+    AdamW, EncoderConfig, EncoderError, Family, Network, NetworkOptions, PackedBatch, Parameters, Precision, Targets,
 };
 
 use crate::{pack, sequences, small_config};
@@ -37,7 +37,7 @@ fn train(mut network: Network) -> Vec<u32> {
         network.accumulate(&batch, &targets).unwrap();
         network.update(&AdamW::default(), 1e-3);
     }
-    network.parameters().values().iter().map(|v| v.to_bits()).collect()
+    network.state().0.values().iter().map(|v| v.to_bits()).collect()
 }
 
 #[test]
@@ -76,13 +76,56 @@ fn int8_is_close_and_does_not_look_at_neighbours_either() {
         let error = exact.iter().zip(&rounded).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
         assert!(error > 0.0 && error < 0.1 * largest, "{:?}: off by {error} of {largest}", config.family);
         // Other parameters are rounded anew.
-        let zeros = vec![0.0; network.parameters().values().len()];
+        let zeros = vec![0.0; network.state().0.values().len()];
         network.set_parameters(&zeros).unwrap();
         assert!(network.logits(&batch, &rows).unwrap().iter().all(|logit| *logit == 0.0));
         let classes = vec![0; rows.len()];
         let error = network.accumulate(&batch, &Targets::new(&rows, &classes)).unwrap_err();
         assert!(error.to_string().contains("for prediction alone"), "{error}");
         compare_alone_and_together(in_int8(config, 2));
+    }
+}
+
+/// Rows of the word embeddings make the steps that they have no gradient for when they are next looked at: the same bits as
+/// when somebody looks after every step.
+#[test]
+fn steps_without_a_gradient_can_be_made_later() {
+    let adam = AdamW { weight_decay: 0.1, layer_decay: 0.9, ..AdamW::default() };
+    let train = |weight_decay: f32, look: bool, resume: bool| {
+        let mut network = network(2);
+        for pass in 0..12_u64 {
+            // Other words at every step, some of them again later.
+            let mut batch = PackedBatch::default();
+            batch.push(&[1 + pass as u32 % 4, 5 + pass as u32, 3]);
+            batch.push(&[7, 2 * pass as u32]);
+            let targets = Targets { pass, ..Targets::new(&[0, 3], &[1, 2]) };
+            network.accumulate(&batch, &targets).unwrap();
+            if pass == 5 {
+                // Gradients of two batches, one of which brings more words.
+                network.accumulate(&batch, &Targets { pass: 90, ..targets }).unwrap();
+            }
+            let rate = 1e-2 / (1.0 + pass as f32);
+            network.update(&AdamW { weight_decay, ..adam }, rate);
+            if look {
+                let _ = network.state().0;
+            }
+            if resume && pass == 7 {
+                let (parameters, moments) = network.state();
+                let (parameters, ([first, second], steps)) = (parameters.clone(), moments.unwrap());
+                let moments = [first.to_vec(), second.to_vec()];
+                network = Network::new(small_config(), parameters, &NetworkOptions::default()).unwrap();
+                network.set_moments(moments, steps).unwrap();
+            }
+        }
+        let (parameters, moments) = network.state();
+        let ([first, second], steps) = moments.unwrap();
+        let numbers = parameters.values().iter().chain(first).chain(second);
+        (numbers.map(|v| v.to_bits()).collect::<Vec<_>>(), steps)
+    };
+    for weight_decay in [0.0, 0.1] {
+        let at_once = train(weight_decay, true, false);
+        assert!(at_once == train(weight_decay, false, false), "later: other bits, decay {weight_decay}");
+        assert!(at_once == train(weight_decay, false, true), "resumed: other bits, decay {weight_decay}");
     }
 }
 
@@ -213,7 +256,7 @@ fn the_gradient_of_a_weighted_loss_is_its_slope() {
     network.accumulate(&batch, &targets).unwrap();
     let gradient = network.gradients().unwrap().values().to_vec();
     let square: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
-    let start = network.parameters().values().to_vec();
+    let start = network.state().0.values().to_vec();
     // A step along the gradient: far enough that rounding does not matter, near enough that curvature does not.
     let size = 2e-3 / square.sqrt();
     let mut loss = |sign: f64| {
@@ -229,7 +272,7 @@ fn the_gradient_of_a_weighted_loss_is_its_slope() {
 fn layers_and_head_learn_at_their_own_rates() {
     let moved = |adam: &AdamW| {
         let mut network = still_network();
-        let before = network.parameters().clone();
+        let before = network.state().0.clone();
         let batch = pack(&sequences(&[12, 30]));
         let rows: Vec<usize> = (0..42).collect();
         let targets = Targets::new(&rows, &[1; 42]);
@@ -237,7 +280,7 @@ fn layers_and_head_learn_at_their_own_rates() {
         network.update(adam, 1e-3);
         let change = |(a, b): (&f32, &f32)| f64::from((a - b).abs());
         let largest = |a: &[f32], b: &[f32]| a.iter().zip(b).map(change).fold(0.0, f64::max);
-        let tensors = network.parameters().tensors().zip(before.tensors());
+        let tensors = network.state().0.tensors().zip(before.tensors());
         tensors.map(|((tensor, a), (_, b))| (tensor.name.clone(), largest(a, b))).collect::<Vec<_>>()
     };
     // The first step of Adam moves every number with a gradient by the rate.
@@ -261,12 +304,12 @@ fn layers_and_head_learn_at_their_own_rates() {
 #[test]
 fn overflow_leaves_the_parameters_alone() {
     let mut network = network(2);
-    let before = network.parameters().values().to_vec();
+    let before = network.state().0.values().to_vec();
     let batch = pack(&sequences(&[4]));
     let targets = Targets { scale: f32::INFINITY, ..Targets::new(&[1], &[0]) };
     network.accumulate(&batch, &targets).unwrap();
     assert!(!network.update(&AdamW::default(), 1e-3).is_finite());
-    assert_eq!(before, network.parameters().values());
+    assert_eq!(before, network.state().0.values());
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn planned(trainer: &Trainer, number: usize, outline: &EpochOutline) -> PlannedE
 
 fn memory(trainer: &Trainer) -> Result<MemoryEstimate, StudentError> {
     let network = &trainer.student.network;
-    let parameters = network.parameters().values().len();
+    let parameters = network.layout().len();
     let of = |part: &[Draw]| {
         let (mut offsets, mut rows) = (vec![0], 0);
         for window in part.iter().flat_map(|draw| &trainer.pools[draw.pool][draw.index].windows) {

@@ -68,7 +68,7 @@ fn a_run_that_was_cut_off_ends_with_the_same_bits() {
         let directory = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::new(directory.path(), 1);
         // Before the first step, and at three others, each time by another trainer with another number of threads.
-        checkpoints.save(&trainer(&settings, 1, with_dev)).unwrap();
+        checkpoints.save(&mut trainer(&settings, 1, with_dev)).unwrap();
         let mut cuts: Vec<usize> = (0..3).map(|_| random.random_range(1..whole.0.len())).collect();
         cuts.sort_unstable();
         let mut at = 0;
@@ -78,7 +78,7 @@ fn a_run_that_was_cut_off_ends_with_the_same_bits() {
             assert_eq!((restored.step, restored.refused), (at, vec![]), "{regimen}");
             let made: Vec<StepReport> = trainer.by_ref().take(cut - at).map(Result::unwrap).collect();
             assert_eq!(made, whole.0[at..cut], "{regimen}, from step {at}");
-            checkpoints.save(&trainer).unwrap();
+            checkpoints.save(&mut trainer).unwrap();
             at = cut;
         }
         let mut trainer = trainer(&settings, 1, with_dev);
@@ -96,11 +96,11 @@ fn four() -> (tempfile::TempDir, TrainSettings) {
     for step in 1..=4 {
         trainer.next().unwrap().unwrap();
         if step > 1 {
-            Checkpoints::new(directory.path(), 9).save(&trainer).unwrap();
+            Checkpoints::new(directory.path(), 9).save(&mut trainer).unwrap();
         }
     }
     trainer.next().unwrap().unwrap();
-    Checkpoints::new(directory.path(), 9).save(&trainer).unwrap();
+    Checkpoints::new(directory.path(), 9).save(&mut trainer).unwrap();
     (directory, settings)
 }
 
@@ -181,7 +181,7 @@ fn only_the_newest_stay() {
     let (checkpoints, mut trainer) = (Checkpoints::new(directory.path(), 2), trainer(&settings, 1, false));
     for _ in 0..3 {
         trainer.next().unwrap().unwrap();
-        checkpoints.save(&trainer).unwrap();
+        checkpoints.save(&mut trainer).unwrap();
     }
     let mut names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();

@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         settings: &'a Settings,
         flags: &'a CheckpointFlags,
         overwrite: bool,
-        trainer: &Trainer,
+        trainer: &mut Trainer,
     ) -> Result<Self> {
         let directory = unfinished(&settings.output);
         if directory.exists() {
@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
             drop(held);
         }
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        let begin = || {
+        let mut begin = || {
             output::write_file(&directory.join(SETTINGS), true, toml::to_string_pretty(settings)?.as_bytes())?;
             let path = directory.join(METRICS);
             let file = File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -208,7 +208,7 @@ impl<'a> Run<'a> {
     }
 
     /// Notes a step, and makes a checkpoint when it is time.
-    pub fn record(&mut self, trainer: &Trainer, report: &StepReport) -> Result<()> {
+    pub fn record(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<()> {
         let mut line = serde_json::to_vec(report)?;
         line.push(b'\n');
         self.metrics.write_all(&line).with_context(|| format!("cannot write {METRICS}"))?;
@@ -222,7 +222,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn save(&self, trainer: &Trainer) -> Result<()> {
+    fn save(&self, trainer: &mut Trainer) -> Result<()> {
         // A checkpoint stands for lines that are on disk.
         self.metrics.sync_data().with_context(|| format!("cannot write {METRICS}"))?;
         let advice =

@@ -1,0 +1,97 @@
+"""Predicts with `apprentice`, transformers and ONNX Runtime by turns, with the same student, and prints a table.
+
+    python prediction.py --apprentice PROGRAM --model DIR --train FILE.conll --test FILE.conll [--pairs 5]
+
+Ratios are of runs directly after each other, medians and ranges over the pairs. Tokens are real sub-words with [CLS] and
+[SEP]. Times of ours are those of the whole command: starting, loading the model, tokenising, decoding, writing; the rivals'
+leave all that out but the padding of batches. Memory is resident memory at its peak.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from seqeval.metrics import f1_score
+
+import process
+from speed import tokens_of
+from transformers_ner import read_conll
+
+HERE = pathlib.Path(__file__).parent
+
+
+def ours(a, precision, folder, tokens):
+    output = f"{folder}/{precision}.conll"
+    started = time.perf_counter()
+    _, memory = process.run(
+        [a.apprentice, "-q", "predict", "--model", a.model, a.test, "--threads", a.threads, "--precision", precision,
+         "-o", output, "--overwrite"],
+        stdout=subprocess.DEVNULL,
+    )
+    seconds = time.perf_counter() - started
+    gold, guessed = ([tags for _, tags in read_conll(path)] for path in (a.test, output))
+    return tokens / seconds, memory, float(f1_score(gold, guessed))
+
+
+def script(arguments, folder):
+    with open(f"{folder}/rival.json", "w") as out:
+        _, memory = process.run([sys.executable, HERE / arguments[0], *arguments[1:]], stdout=out)
+    return json.load(open(f"{folder}/rival.json")), memory
+
+
+def transformers(a, folder):
+    result, memory = script(
+        ["transformers_ner.py", "--encoder", a.model, "--train", a.train, "--test", a.test, "--max-steps", 0,
+         "--threads", a.threads], folder)
+    return result["predict_tokens_per_s"], memory, None
+
+
+def onnx(a, precision, folder):
+    result, memory = script(
+        ["onnx_ner.py", "--model", a.model, "--test", a.test, "--precision", precision, "--folder", folder,
+         "--threads", a.threads], folder)
+    return result["predict_tokens_per_s"], memory, result["f1"]
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--apprentice", required=True)
+    p.add_argument("--model", required=True)
+    p.add_argument("--train", required=True, help="for transformers' label names")
+    p.add_argument("--test", required=True)
+    p.add_argument("--pairs", type=int, default=5)
+    p.add_argument("--threads", type=int, default=2)
+    a = p.parse_args()
+    tokens = tokens_of(a.test, a.model)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {
+            "apprentice f32": lambda: ours(a, "f32", folder, tokens),
+            "transformers f32, length-sorted": lambda: transformers(a, folder),
+            "ONNX Runtime f32": lambda: onnx(a, "f32", folder),
+            "apprentice int8": lambda: ours(a, "int8", folder, tokens),
+            "ONNX Runtime dynamic int8": lambda: onnx(a, "int8", folder),
+        }
+        onnx(a, "int8", folder)
+        measured = {name: [] for name in runs}
+        for _ in range(a.pairs):
+            for name, run in runs.items():
+                measured[name].append(run())
+    print("| | tokens/s | f32 of ours is faster by | int8 of ours is faster by | memory, MiB | F1 |\n|---|---|---|---|---|---|")
+    for name, rows in measured.items():
+        cells = [name, f"{statistics.median(row[0] for row in rows):.0f}"]
+        for mine in ("apprentice f32", "apprentice int8"):
+            ratios = [one[0] / row[0] for one, row in zip(measured[mine], rows)]
+            middle = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            cells.append("" if name == mine else middle)
+        cells.append(f"{statistics.median(row[1] for row in rows) / 1024:.0f}")
+        cells.append("" if rows[0][2] is None else f"{rows[0][2]:.4f}")
+        print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

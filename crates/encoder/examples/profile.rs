@@ -51,6 +51,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         network.update(&AdamW::default(), 1e-5);
         Ok(())
     };
+    let peak = profile::peak(threads);
+    println!("multiplying and adding in registers: {:.0} GFLOP/s", peak / 1e9);
     let mut pass = 0;
     table("training step", tokens, || {
         pass += 1;

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A slice of `f32` that begins where a cache line begins, so that no vector lies in two lines. A large one asks for huge
-/// pages: with pages of 4 KiB, products were slower by a fifth, and by how much changed from process to process.
+/// pages: with pages of 4 KiB products are slower, and by how much changes from process to process.
 pub(crate) struct Buffer {
     start: NonNull<f32>,
     len: usize,

@@ -130,6 +130,7 @@ impl Moments {
     }
 
     fn make_missed(&mut self, wanted: impl Fn(usize) -> bool + Sync, layout: &Layout, values: &mut [f32]) {
+        let _timer = timer("optimiser, made later", 0);
         let Self { first, second, steps, made, missed, .. } = self;
         let width = layout.words.len() / made.len();
         let words = layout.words.clone();

@@ -5,12 +5,15 @@
 
 use std::{
     collections::BTreeMap,
+    hint::black_box,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
+
+use crate::kernels::{multiversion, simd::Simd};
 
 /// What one kernel did.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -38,6 +41,42 @@ pub fn start() {
 pub fn stop() -> BTreeMap<&'static str, KernelTime> {
     ON.store(false, Ordering::Relaxed);
     std::mem::take(&mut TIMES.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Floating-point operations per second that so many threads reach together when they multiply and add numbers in registers:
+/// what no matrix product can pass.
+#[must_use]
+pub fn peak(threads: usize) -> f64 {
+    /// About a fifth of a second.
+    const ROUNDS: usize = 1 << 25;
+    let started = Instant::now();
+    let operations: f64 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| multiply_and_add(ROUNDS))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(f64::NAN)).sum()
+    });
+    operations / started.elapsed().as_secs_f64()
+}
+
+multiversion! {
+    /// Returns the number of operations.
+    fn multiply_and_add(rounds: usize) -> f64 {
+        chains(SIMD, rounds)
+    }
+}
+
+#[inline(always)]
+fn chains<S: Simd>(simd: S, rounds: usize) -> f64 {
+    /// More than enough to wait for none, and few enough for all registers.
+    const CHAINS: usize = 12;
+    let [factor, addend] = black_box([0.999, 0.001]).map(|value| simd.splat(value));
+    let mut sums = [simd.splat(1.0); CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = simd.fma(*sum, factor, addend);
+        }
+    }
+    black_box(sums.map(|sum| simd.fold(sum, |a, b| a + b)));
+    (2 * CHAINS * S::LANES * rounds) as f64
 }
 
 /// Measures from its making until it is dropped.

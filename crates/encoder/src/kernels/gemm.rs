@@ -11,7 +11,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
 use super::{
-    multiversion,
+    add_columns,
     simd::{Portable, Simd},
 };
 
@@ -239,26 +239,6 @@ impl Gemm {
                         }
                     }
                 }
-            }
-        }
-    }
-}
-
-multiversion! {
-    /// Adds to `sums` the sums of the columns of `rows`, which are as wide.
-    fn add_columns(rows: &[f32], sums: &mut [f32]) {
-        if let Ok(sums) = <&mut [f32; 8]>::try_from(&mut *sums) {
-            // The usual width, in a register.
-            for row in rows.as_chunks::<8>().0 {
-                for (sum, v) in sums.iter_mut().zip(row) {
-                    *sum += v;
-                }
-            }
-            return;
-        }
-        for row in rows.chunks_exact(sums.len()) {
-            for (sum, v) in sums.iter_mut().zip(row) {
-                *sum += v;
             }
         }
     }

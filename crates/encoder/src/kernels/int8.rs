@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{ROW_CHUNK, multiversion, scratch::Shared, simd};
+use super::{ROW_CHUNK, multiversion, scratch::Shared, share, simd};
 use crate::profile;
 
 /// Elements of the inner dimension that one instruction multiplies and adds up.
@@ -49,7 +49,8 @@ impl Weights {
             let finite = row.iter().all(|v| v.is_finite());
             let largest = if finite { row.iter().fold(0.0_f32, |most, v| most.max(v.abs())) } else { f32::NAN };
             let scale = largest / 127.0;
-            let (left, width) = panel(n / PANEL * PANEL, padded);
+            let left = n / PANEL * PANEL;
+            let width = panel_width(left, padded);
             let mut sum = 0;
             for (k, v) in row.iter().enumerate() {
                 let q = if scale > 0.0 { (v / scale).round() as i8 } else { 0 };
@@ -65,9 +66,9 @@ impl Weights {
     }
 }
 
-/// The first column and the width of the panel that begins at `left`.
-fn panel(left: usize, padded: usize) -> (usize, usize) {
-    (left, PANEL.min(padded - left))
+/// The width of the panel that begins at column `left`.
+fn panel_width(left: usize, padded: usize) -> usize {
+    PANEL.min(padded - left)
 }
 
 /// Activations as whole numbers, for one product at a time.
@@ -131,12 +132,8 @@ pub(crate) fn matmul_then(
     let to = Shared::new(y);
     let block = Block::get();
     (0..row_tiles * column_tiles).into_par_iter().for_each(|tile| {
-        let bounds = |index: usize, tiles: usize, size: usize, unit: usize| {
-            let bound = |index: usize| (index * size.div_ceil(unit) / tiles * unit).min(size);
-            bound(index)..bound(index + 1)
-        };
-        let rows = bounds(tile / column_tiles, row_tiles, m, BLOCK_ROWS);
-        let columns = bounds(tile % column_tiles, column_tiles, n, PANEL);
+        let rows = share(tile / column_tiles, row_tiles, m, BLOCK_ROWS);
+        let columns = share(tile % column_tiles, column_tiles, n, PANEL);
         for top in rows.clone().step_by(BLOCK_ROWS) {
             let rows = top..rows.end.min(top + BLOCK_ROWS);
             let mut sums = [[0; TILE_COLUMNS]; BLOCK_ROWS];
@@ -192,7 +189,7 @@ impl Block {
         let stride = groups * GROUP;
         let numbers = &activations.numbers[rows.start * stride..rows.end * stride];
         for left in columns.clone().step_by(PANEL) {
-            let (_, width) = panel(left, weights.scales.len().next_multiple_of(LANES));
+            let width = panel_width(left, weights.scales.len().next_multiple_of(LANES));
             let panel = &weights.panels[left * stride..(left + width) * stride];
             let kernel = self.0[rows.len() - 1][width / LANES - 1];
             // SAFETY: both operands were just cut to what the kernel reads, and it is for instructions that `get` found.

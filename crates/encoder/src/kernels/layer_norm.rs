@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::{ROW_CHUNK, add_partials, multiversion, simd};
+use super::{ROW_CHUNK, add_columns, multiversion, simd};
 use crate::{buffer::Buffer, profile::timer, random::Dropout};
 
 /// A LayerNorm's constants.
@@ -145,7 +145,7 @@ pub(crate) fn norm_backward(
             },
         ),
     }
-    add_partials(partials, d_norm);
+    add_columns(partials, d_norm);
 }
 
 multiversion! {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{
-    ROW_CHUNK, add_partials,
+    ROW_CHUNK, add_columns,
     matmul::{Matrix, matmul_then},
     multiversion,
 };
@@ -49,16 +49,6 @@ pub(crate) fn column_sums(d: &[f32], d_bias: &mut [f32], partials: &mut Buffer) 
     partials.fill(0.0);
     d.par_chunks(ROW_CHUNK * width)
         .zip(partials.par_chunks_mut(width))
-        .for_each(|(rows, sums)| sum_columns(rows, sums));
-    add_partials(partials, d_bias);
-}
-
-multiversion! {
-    fn sum_columns(rows: &[f32], sums: &mut [f32]) {
-        for row in rows.chunks_exact(sums.len()) {
-            for (s, v) in sums.iter_mut().zip(row) {
-                *s += v;
-            }
-        }
-    }
+        .for_each(|(rows, sums)| add_columns(rows, sums));
+    add_columns(partials, d_bias);
 }

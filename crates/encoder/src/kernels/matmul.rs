@@ -12,6 +12,7 @@ pub(crate) use super::gemm::Destination;
 use super::{
     gemm::{Columns, Gemm, Rows},
     scratch::{Scratch, Shared},
+    share,
 };
 use crate::profile;
 
@@ -110,16 +111,11 @@ fn run<const N: usize>(
         row_sums: row_sums.map(Shared::new),
     };
     (0..row_tiles * column_tiles).into_par_iter().for_each(|tile| {
-        // Even shares of whole units: no tile is a sliver.
-        let bounds = |index: usize, tiles: usize, size: usize, unit: usize| {
-            let bound = |index: usize| (index * size.div_ceil(unit) / tiles * unit).min(size);
-            bound(index)..bound(index + 1)
-        };
         let gemm = Gemm::get();
         let tile = Tile {
             gemm,
-            rows: bounds(tile / column_tiles, row_tiles, m, gemm.rows()),
-            columns: bounds(tile % column_tiles, column_tiles, n, gemm.columns()),
+            rows: share(tile / column_tiles, row_tiles, m, gemm.rows()),
+            columns: share(tile % column_tiles, column_tiles, n, gemm.columns()),
             outputs: &outputs,
         };
         // SAFETY: tiles lie in `to` and are disjoint.

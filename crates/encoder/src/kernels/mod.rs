@@ -20,6 +20,8 @@ pub(crate) mod matmul;
 pub(crate) mod scratch;
 pub(crate) mod simd;
 
+use std::ops::Range;
+
 /// Rows that one task of a row-wise kernel handles.
 pub(crate) const ROW_CHUNK: usize = 32;
 
@@ -85,11 +87,28 @@ pub(crate) fn has_avx512() -> bool {
         && is_x86_feature_detected!("avx512dq")
 }
 
-/// Adds up per-chunk partial sums, in order: `total[j] += sum over chunks of partials[chunk][j]`.
-pub(crate) fn add_partials(partials: &[f32], total: &mut [f32]) {
-    for partial in partials.chunks_exact(total.len()) {
-        for (t, p) in total.iter_mut().zip(partial) {
-            *t += p;
+/// Part number `index` of `tiles` even shares of `size`, in whole units: no tile is a sliver.
+pub(crate) fn share(index: usize, tiles: usize, size: usize, unit: usize) -> Range<usize> {
+    let bound = |index: usize| (index * size.div_ceil(unit) / tiles * unit).min(size);
+    bound(index)..bound(index + 1)
+}
+
+multiversion! {
+    /// Adds to `sums` the sums of the columns of `rows`, which are as wide, row after row.
+    pub(crate) fn add_columns(rows: &[f32], sums: &mut [f32]) {
+        if let Ok(sums) = <&mut [f32; 8]>::try_from(&mut *sums) {
+            // The usual width, in a register.
+            for row in rows.as_chunks::<8>().0 {
+                for (sum, v) in sums.iter_mut().zip(row) {
+                    *sum += v;
+                }
+            }
+            return;
+        }
+        for row in rows.chunks_exact(sums.len()) {
+            for (sum, v) in sums.iter_mut().zip(row) {
+                *sum += v;
+            }
         }
     }
 }

@@ -191,6 +191,16 @@ pub fn write_directory_atomic<T, E: From<FileError>>(
     Ok(value)
 }
 
+/// Deletes a directory: whoever looks sees all of it or nothing.
+///
+/// # Errors
+/// The system's.
+pub fn remove_directory(path: &Path) -> io::Result<()> {
+    let aside = neighbour(0o777).tempdir_in(parent(path))?;
+    fs::rename(path, aside.path().join("old"))?;
+    aside.close()
+}
+
 /// Deletes what processes that were killed while they wrote have left in `directory`, if there is one. No other process
 /// may be writing there.
 ///

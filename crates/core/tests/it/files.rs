@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use apprentice_core::files::{FileError, check_output, write_atomic, write_directory_atomic};
+use apprentice_core::files::{FileError, check_output, remove_directory, write_atomic, write_directory_atomic};
 
 fn names(directory: &Path) -> Vec<String> {
     let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -127,4 +127,16 @@ fn a_directory_does_not_replace_a_file() {
     let refused = write_directory_atomic(&dir.path().join("notes"), true, |d| put(d, "new"));
     assert!(matches!(refused, Err(FileError::Io { .. })));
     assert_eq!(names(dir.path()), ["notes"]);
+}
+
+#[test]
+fn a_directory_is_removed_with_all_that_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    fs::create_dir_all(path.join("model")).unwrap();
+    put(&path.join("model"), "a.txt").unwrap();
+    remove_directory(&path).unwrap();
+    assert_eq!(names(dir.path()), [""; 0]);
+    assert_eq!(remove_directory(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(names(dir.path()), [""; 0]);
 }

@@ -78,7 +78,8 @@ pub fn settings_of(output: &Path, overwrite: bool) -> Result<toml::Table> {
         let is_same = |name: &str| fs::read(output.join(name)).ok() == fs::read(unfinished(output).join(name)).ok();
         if is_same(SETTINGS) && is_same(METRICS) && output.join(RESULT).exists() {
             // The process ended between the last two steps of finishing.
-            fs::remove_dir_all(unfinished(output)).with_context(|| format!("cannot delete {}", path.display()))?;
+            files::remove_directory(&unfinished(output))
+                .with_context(|| format!("cannot delete {}", path.display()))?;
             bail!("--resume: {}: this run is finished", output.display());
         }
         bail!(
@@ -126,7 +127,7 @@ impl<'a> Run<'a> {
             }
             // Nobody else may be at work in it.
             let held = File::open(directory.join(METRICS)).map(|file| locked(file, &directory)).ok().transpose()?;
-            fs::remove_dir_all(&directory).with_context(|| format!("cannot delete {}", directory.display()))?;
+            files::remove_directory(&directory).with_context(|| format!("cannot delete {}", directory.display()))?;
             drop(held);
         }
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
@@ -140,7 +141,7 @@ impl<'a> Run<'a> {
             Ok(run)
         };
         // There is nothing yet to go on from.
-        begin().inspect_err(|_| drop(fs::remove_dir_all(&directory)))
+        begin().inspect_err(|_| drop(files::remove_directory(&directory)))
     }
 
     /// The unfinished run, with the trainer where its newest checkpoint stands that can be used.
@@ -260,7 +261,7 @@ impl<'a> Run<'a> {
             fs::create_dir(&model).with_context(|| format!("cannot make {}", model.display()))?;
             anyhow::Ok(student.save(&model, &card)?)
         })?;
-        fs::remove_dir_all(&self.directory).with_context(|| format!("cannot delete {}", self.directory.display()))
+        files::remove_directory(&self.directory).with_context(|| format!("cannot delete {}", self.directory.display()))
     }
 }
 

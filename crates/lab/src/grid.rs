@@ -156,7 +156,9 @@ impl Experiment {
         };
         let axes = self.axes.iter().filter(|axis| axis.values.len() > 1 && has_effect(&axis.setting));
         let parts = case.into_iter().chain(axes.filter_map(|axis| {
-            Some(match given.get(&axis.setting)? {
+            let value =
+                if axis.setting == "regimen" { settings.training.get("regimen") } else { given.get(&axis.setting) };
+            Some(match value? {
                 Value::String(text) if axis.setting == "encoder" => {
                     text.rsplit(['/', '\\']).next().unwrap_or(text).to_owned()
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 use crate::{
-    AdamW, EncoderConfig, EncoderError, Layout, PackedBatch, Parameters, Transitions,
+    AdamW, EncoderConfig, EncoderError, Layout, PackedBatch, Parameters, Precision, Transitions,
     encoder::{Encoder, Mode, sites},
     head::Head,
     kernels::{
@@ -22,18 +22,6 @@ pub enum Device {
     /// This machine's processor.
     #[default]
     Cpu,
-}
-
-/// The number format of the products with weights, which are nearly all of the arithmetic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Precision {
-    /// 32-bit floating point.
-    #[default]
-    F32,
-    /// Whole numbers of 8 bits, for prediction alone: weights with a scale for each output, activations with scale and
-    /// offset for each token. Fast where the processor has AVX-512 VNNI; the same everywhere.
-    Int8,
 }
 
 /// How a network is run.
@@ -126,10 +114,7 @@ impl Network {
             .thread_name(|index| format!("encoder-{index}"))
             .build()
             .map_err(|source| EncoderError::Threads { threads, source })?;
-        let mut encoder = Encoder::new(config.clone());
-        if precision == Precision::Int8 {
-            encoder.quantise(parameters.values(), parameters.layout());
-        }
+        let encoder = Encoder::new(config.clone(), precision);
         Ok(Self { encoder, config, precision, parameters, training: None, head: Head::default(), pool })
     }
 
@@ -167,6 +152,20 @@ impl Network {
     #[must_use]
     pub fn classes(&self) -> usize {
         self.parameters.layout().head_bias.len()
+    }
+
+    /// The number format of its products.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Changes the number format of its products.
+    pub fn set_precision(&mut self, precision: Precision) {
+        if self.precision != precision {
+            self.precision = precision;
+            self.encoder.set_precision(precision);
+        }
     }
 
     /// The number of threads.
@@ -216,9 +215,7 @@ impl Network {
             return Err(EncoderError::LayoutMismatch { found: values.len(), expected: own.len() });
         }
         own.copy_from_slice(values);
-        if self.precision == Precision::Int8 {
-            self.encoder.quantise(values, self.parameters.layout());
-        }
+        self.encoder.weights_changed();
         Ok(())
     }
 
@@ -264,9 +261,9 @@ impl Network {
     ///
     /// # Errors
     /// If the model cannot take the batch, a row or class does not exist, the classes make no sequences of the CRF, or the
-    /// network has not [`Precision::F32`].
+    /// network has [`Precision::Int8`].
     pub fn accumulate(&mut self, batch: &PackedBatch, targets: &Targets<'_>) -> Result<f64, EncoderError> {
-        if self.precision != Precision::F32 {
+        if self.precision == Precision::Int8 {
             return Err(EncoderError::TrainingPrecision { precision: self.precision });
         }
         let Targets { rows, classes, weights, sequences, scale, seed, pass } = *targets;
@@ -326,8 +323,9 @@ impl Network {
     /// One optimiser step from the accumulated gradients, which are zeroed; returns their global norm before clipping.
     /// If that is not finite the parameters stay as they were. Without gradients nothing happens and the norm is 0.
     pub fn update(&mut self, adam: &AdamW, rate: f32) -> f64 {
-        let Self { parameters, training, pool, .. } = self;
+        let Self { parameters, training, encoder, pool, .. } = self;
         let Some(Training { gradients, moments }) = training else { return 0.0 };
+        encoder.weights_changed();
         let layout = Arc::clone(parameters.layout());
         pool.install(|| moments.step(adam, rate, &layout, parameters.values_mut(), gradients.values_mut()))
     }

@@ -37,6 +37,34 @@ pub(crate) struct LayerRanges {
     pub output_norm: NormRanges,
 }
 
+/// The linear maps of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Linear {
+    /// To queries, keys and values.
+    Qkv,
+    /// Behind the attention.
+    Attention,
+    Intermediate,
+    Output,
+}
+
+impl Linear {
+    /// In the order of their numbers.
+    pub(crate) const ALL: [Self; 4] = [Self::Qkv, Self::Attention, Self::Intermediate, Self::Output];
+}
+
+impl LayerRanges {
+    /// The places of a weight `[out, in]` and its bias `[out]`.
+    pub(crate) fn linear(&self, which: Linear) -> (&Range<usize>, &Range<usize>) {
+        match which {
+            Linear::Qkv => (&self.qkv_weight, &self.qkv_bias),
+            Linear::Attention => (&self.attention_weight, &self.attention_bias),
+            Linear::Intermediate => (&self.intermediate_weight, &self.intermediate_bias),
+            Linear::Output => (&self.output_weight, &self.output_bias),
+        }
+    }
+}
+
 /// Weight and bias of a LayerNorm; they are neighbours.
 #[derive(Debug, Clone)]
 pub(crate) struct NormRanges {

@@ -47,24 +47,24 @@ impl Mode {
 
 /// What a LayerNorm keeps for the way back.
 #[derive(Default)]
-struct SavedNorm {
+pub(crate) struct SavedNorm {
     x_hat: Buffer,
     inverse_std: Buffer,
 }
 
 impl SavedNorm {
-    fn fit(&mut self, tokens: usize, width: usize) {
+    pub(crate) fn fit(&mut self, tokens: usize, width: usize) {
         self.x_hat.resize(tokens * width);
         self.inverse_std.resize(tokens);
     }
 
     /// The places of the first so many rows.
-    fn first(&mut self, rows: usize) -> Normalised<'_> {
+    pub(crate) fn first(&mut self, rows: usize) -> Normalised<'_> {
         let width = self.x_hat.len() / self.inverse_std.len().max(1);
         Normalised { x_hat: &mut self.x_hat[..rows * width], inverse_std: &mut self.inverse_std[..rows] }
     }
 
-    fn for_reading(&self) -> (&[f32], &[f32]) {
+    pub(crate) fn for_reading(&self) -> (&[f32], &[f32]) {
         (&self.x_hat, &self.inverse_std)
     }
 }

@@ -61,4 +61,4 @@ pub use optimizer::AdamW;
 pub use parameters::{Layout, Parameters, Tensor};
 pub use precision::Precision;
 pub use transitions::Transitions;
-pub use weights::{load_classifier, load_crf, load_encoder, save};
+pub use weights::{load_classifier, load_crf, load_encoder, load_language_model, save};

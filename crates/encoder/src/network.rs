@@ -104,7 +104,9 @@ impl Network {
         let NetworkOptions { threads, device: Device::Cpu, precision } = *options;
         let classes = parameters.layout().head_bias.len();
         let of_crf = parameters.layout().crf.as_ref().map_or(0, |crf| crf.scores.len());
-        let (found, expected) = (parameters.values().len() - of_crf, Layout::new(&config, classes).len());
+        let is_language_model = parameters.layout().transform.is_some();
+        let layout = if is_language_model { Layout::language_model(&config)? } else { Layout::new(&config, classes) };
+        let (found, expected) = (parameters.values().len() - of_crf, layout.len());
         if found != expected {
             return Err(EncoderError::LayoutMismatch { found, expected });
         }
@@ -235,11 +237,11 @@ impl Network {
         batch.check(&self.config)?;
         check_index("row", rows.iter().copied(), batch.tokens())?;
         let _ = self.state();
-        let Self { encoder, head, parameters, pool, .. } = self;
+        let Self { encoder, head, parameters, pool, config, .. } = self;
         let (values, layout) = (parameters.values(), parameters.layout());
         Ok(pool.install(|| {
             let hidden = encoder.forward(values, layout, batch, Some(rows), Mode::Inference);
-            &*head.forward(values, layout, hidden, None)
+            &*head.forward(values, layout, hidden, config, None)
         }))
     }
 
@@ -284,14 +286,21 @@ impl Network {
             gradients: Parameters::zeros(Arc::clone(parameters.layout())),
             moments: Moments::new(layout.len(), config.vocab_size),
         });
-        pool.install(|| training.moments.catch_up(batch.ids(), layout, parameters.values_mut()));
+        pool.install(|| {
+            let moments = &mut training.moments;
+            match layout.transform {
+                None => moments.catch_up(batch.ids(), layout, parameters.values_mut()),
+                // Every word is a class, and has a gradient.
+                Some(_) => moments.catch_up_all(layout, parameters.values_mut()),
+            }
+        });
         let values = parameters.values();
         let d_values = training.gradients.values_mut();
         let mode = Mode::Training { seed, pass };
         let dropout = mode.dropout(sites::HEAD, config.head_dropout());
         Ok(pool.install(|| {
             let hidden = encoder.forward(values, layout, batch, Some(rows), mode);
-            let logits = head.forward(values, layout, hidden, dropout);
+            let logits = head.forward(values, layout, hidden, config, dropout);
             let loss = match crf.zip(ends) {
                 None => softmax_cross_entropy(logits, classes, weights, scale),
                 Some((crf, ends)) => {
@@ -299,7 +308,7 @@ impl Network {
                     crf_loss(logits, &sequences, scale, &crf.chain(values), &mut d_values[crf.scores.clone()])
                 }
             };
-            head.backward(values, layout, dropout, (d_values, encoder.output_gradient()));
+            head.backward(values, layout, config, dropout, (d_values, encoder.output_gradient()));
             encoder.backward(values, layout, batch, rows, mode, d_values);
             loss
         }))

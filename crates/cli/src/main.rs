@@ -38,6 +38,8 @@ enum Command {
     /// Tag text with a trained student.
     Predict(commands::predict::Args),
     #[command(subcommand)]
+    Experiment(commands::experiment::Verb),
+    #[command(subcommand)]
     Models(commands::models::Verb),
 }
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Score(args) => commands::score::run(&args, progress),
         Command::Train(args) => commands::train::run(&args, progress),
         Command::Predict(args) => commands::predict::run(&args, progress),
+        Command::Experiment(verb) => commands::experiment::run(&verb, progress),
         Command::Models(verb) => commands::models::run(&verb, progress),
     };
     match done {

@@ -35,14 +35,16 @@ impl Progress {
     }
 
     fn styled(self, total: Option<u64>, what: &str, template: &str) -> ProgressBar {
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
-        if self.quiet {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
+        let bar = ProgressBar::with_draw_target(total, self.target());
         let style = ProgressStyle::with_template(template);
         bar.set_style(style.expect("the template is sound: this is a bug"));
         bar.set_prefix(what.to_owned());
         bar
+    }
+
+    /// Where bars are drawn.
+    pub fn target(self) -> ProgressDrawTarget {
+        if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
     }
 
     /// A line that stays.

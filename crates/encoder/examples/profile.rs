@@ -1,7 +1,9 @@
 //! Prints where the milliseconds of a training step and of a forward pass go, kernel by kernel, beside what the machine can
 //! do.
 //!
-//!     cargo run --release -p apprentice-encoder --example profile -- [minilm|base] [SEQUENCES] [LENGTH] [THREADS]
+//!     cargo run --release -p apprentice-encoder --example profile -- [minilm|base] [SEQUENCES] [LENGTH] [THREADS] [PRECISION]
+//!
+//! The precision is f32, bf16, int8 (which does not train) or auto.
 
 #![allow(clippy::print_stdout)]
 
@@ -31,9 +33,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ..EncoderConfig::default()
         }
     };
+    let precision: Precision = arguments.get(4).map_or(Ok(Precision::F32), |text| text.parse())?;
     let parameters = Parameters::initialised(&config, CLASSES, 1)?;
     let vocabulary = config.vocab_size as u32;
-    let mut network = Network::new(config, parameters, &NetworkOptions::with_threads(Some(threads)))?;
+    let mut options = NetworkOptions::with_threads(Some(threads));
+    options.precision = precision;
+    let mut network = Network::new(config, parameters, &options)?;
     let mut batch = PackedBatch::default();
     for sequence in 0..sequences as u32 {
         let ids: Vec<u32> = (0..length as u32).map(|i| (sequence * 7919 + i * 104_729) % vocabulary).collect();
@@ -43,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Two words of three sub-words are labelled, about as in CoNLL-2003.
     let rows: Vec<usize> = (0..tokens).filter(|row| row % 3 != 0).collect();
     let classes: Vec<u32> = rows.iter().map(|row| (row % CLASSES) as u32).collect();
-    println!("{sequences} sequences of {length} tokens, {threads} threads, {STEPS} steps");
+    println!("{sequences} sequences of {length} tokens, {threads} threads, {precision}, {STEPS} steps");
 
     let train = |network: &mut Network, pass: u64| -> Result<(), Box<dyn std::error::Error>> {
         let scale = 1.0 / rows.len() as f32;
@@ -53,16 +58,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let peak = profile::peak(threads);
     println!("multiplying and adding in registers: {:.0} GFLOP/s", peak / 1e9);
-    let mut pass = 0;
-    table("training step", tokens, || {
-        pass += 1;
-        train(&mut network, pass)
-    })?;
+    if precision != Precision::Int8 {
+        let mut pass = 0;
+        table("training step", tokens, || {
+            pass += 1;
+            train(&mut network, pass)
+        })?;
+    }
     table("forward pass", tokens, || network.logits(&batch, &rows).map(|_| ()))?;
-    let mut options = NetworkOptions::with_threads(Some(threads));
-    options.precision = Precision::Int8;
-    let mut network = Network::new(network.config().clone(), network.parameters().clone(), &options)?;
-    table("forward pass, int8", tokens, || network.logits(&batch, &rows).map(|_| ()))?;
     Ok(())
 }
 

@@ -7,10 +7,19 @@ use std::{
     ptr::NonNull,
 };
 
-/// A slice of `f32` that begins where a cache line begins, so that no vector lies in two lines. A large one asks for huge
+/// What a buffer holds.
+///
+/// # Safety
+/// It has four bytes, which may be any.
+pub(crate) unsafe trait Word: Copy + Default + Send + Sync + 'static {}
+
+// SAFETY: every four bytes are a number, or not a number.
+unsafe impl Word for f32 {}
+
+/// A slice that begins where a cache line begins, so that no vector lies in two lines. A large one asks for huge
 /// pages: with pages of 4 KiB products are slower, and by how much changes from process to process.
-pub(crate) struct Buffer {
-    start: NonNull<f32>,
+pub(crate) struct Buffer<T = f32> {
+    start: NonNull<T>,
     len: usize,
     /// All of it is initialised, as zero at first.
     capacity: usize,
@@ -18,30 +27,31 @@ pub(crate) struct Buffer {
 }
 
 // SAFETY: a buffer owns its memory, as a `Vec` does.
-unsafe impl Send for Buffer {}
+unsafe impl<T: Word> Send for Buffer<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Buffer {}
+unsafe impl<T: Word> Sync for Buffer<T> {}
 
 const CACHE_LINE: usize = 64;
 const HUGE_PAGE: usize = 2 << 20;
 
-impl Buffer {
+impl<T> Buffer<T> {
     pub(crate) const fn new() -> Self {
         Self { start: NonNull::dangling(), len: 0, capacity: 0, memory: None }
     }
+}
 
+impl<T: Word> Buffer<T> {
     /// So many zeros. Pages that are never written to take no memory.
     pub(crate) fn zeros(len: usize) -> Self {
         if len == 0 {
             return Self::new();
         }
-        let bytes = len * size_of::<f32>();
+        let bytes = len * size_of::<T>();
         let huge = bytes >= HUGE_PAGE;
         let align = if huge { HUGE_PAGE } else { CACHE_LINE };
         // Aligned memory would be written to in order to be zero; this begins at the first aligned place of zeroed memory.
         let size = bytes.next_multiple_of(align) + align;
-        let layout =
-            Layout::from_size_align(size, align_of::<f32>()).expect("memory for numbers fits the address space");
+        let layout = Layout::from_size_align(size, align_of::<T>()).expect("memory for numbers fits the address space");
         // SAFETY: the size is not 0.
         let memory = unsafe { NonNull::new(alloc_zeroed(layout)) }.unwrap_or_else(|| handle_alloc_error(layout));
         let offset = memory.as_ptr().align_offset(align).min(align);
@@ -65,7 +75,7 @@ impl Buffer {
     }
 }
 
-impl Drop for Buffer {
+impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
         if let Some((memory, layout)) = self.memory {
             // SAFETY: the memory was allocated with this layout, and nobody else has it.
@@ -74,23 +84,23 @@ impl Drop for Buffer {
     }
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
+impl<T> Deref for Buffer<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
+    fn deref(&self) -> &[T] {
         // SAFETY: `len` is at most `capacity`, which is initialised and owned.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above, and borrowed alone.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
-impl Default for Buffer {
+impl<T> Default for Buffer<T> {
     fn default() -> Self {
         Self::new()
     }
@@ -123,7 +133,7 @@ mod tests {
     #[test]
     fn begins_at_a_cache_line_with_zeros_and_keeps_its_memory() {
         for len in [1, 17, 4096, HUGE_PAGE / 4 + 3] {
-            let mut buffer = Buffer::zeros(len);
+            let mut buffer: Buffer = Buffer::zeros(len);
             assert_eq!(buffer.as_ptr().align_offset(CACHE_LINE), 0);
             assert!(buffer.len() == len && buffer.iter().all(|v| *v == 0.0));
             buffer.fill(2.0);
@@ -136,6 +146,6 @@ mod tests {
             buffer.resize(2 * len);
             assert!(buffer.iter().all(|v| *v == 0.0));
         }
-        assert!(Buffer::new().is_empty() && Buffer::zeros(0).is_empty());
+        assert!(Buffer::<f32>::new().is_empty() && Buffer::<f32>::zeros(0).is_empty());
     }
 }

@@ -261,7 +261,12 @@ impl EncoderConfig {
     }
 
     /// An error about a value, under the family's name for `key`.
-    fn error(&self, key: &'static str, found: &dyn std::fmt::Display, expected: impl Into<String>) -> EncoderError {
+    pub(crate) fn error(
+        &self,
+        key: &'static str,
+        found: &dyn std::fmt::Display,
+        expected: impl Into<String>,
+    ) -> EncoderError {
         let key = self.family.key(key).unwrap_or(key);
         EncoderError::ConfigValue { key, found: found.to_string(), expected: expected.into() }
     }

@@ -6,17 +6,18 @@
 use std::ops::Range;
 
 use crate::{
-    EncoderConfig, Layout, PackedBatch,
+    EncoderConfig, Layout, PackedBatch, Precision,
     buffer::Buffer,
     kernels::{
         activation,
         attention::{self, AttentionShape, Forward},
-        embedding, int8,
+        embedding,
         layer_norm::{self, Branch, Norm, Normalised, Summands},
         linear::{add_to, column_sums, drop_in_place, linear},
-        matmul::{Destination, Matrix, add_weight_gradients, matmul, matmul_then},
+        matmul::{Destination, Matrix, add_weight_gradients, matmul},
     },
-    parameters::NormRanges,
+    parameters::{Linear, NormRanges},
+    products::{Products, Weight},
     random::{Dropout, Stream},
 };
 
@@ -46,24 +47,24 @@ impl Mode {
 
 /// What a LayerNorm keeps for the way back.
 #[derive(Default)]
-struct SavedNorm {
+pub(crate) struct SavedNorm {
     x_hat: Buffer,
     inverse_std: Buffer,
 }
 
 impl SavedNorm {
-    fn fit(&mut self, tokens: usize, width: usize) {
+    pub(crate) fn fit(&mut self, tokens: usize, width: usize) {
         self.x_hat.resize(tokens * width);
         self.inverse_std.resize(tokens);
     }
 
     /// The places of the first so many rows.
-    fn first(&mut self, rows: usize) -> Normalised<'_> {
+    pub(crate) fn first(&mut self, rows: usize) -> Normalised<'_> {
         let width = self.x_hat.len() / self.inverse_std.len().max(1);
         Normalised { x_hat: &mut self.x_hat[..rows * width], inverse_std: &mut self.inverse_std[..rows] }
     }
 
-    fn for_reading(&self) -> (&[f32], &[f32]) {
+    pub(crate) fn for_reading(&self) -> (&[f32], &[f32]) {
         (&self.x_hat, &self.inverse_std)
     }
 }
@@ -92,14 +93,6 @@ struct Chosen {
     context: Buffer,
     /// What the layer got.
     input: Buffer,
-}
-
-/// The weights of one layer's products in 8 bits.
-struct Int8Layer {
-    qkv: int8::Weights,
-    attention: int8::Weights,
-    intermediate: int8::Weights,
-    output: int8::Weights,
 }
 
 /// Gradients on the way back.
@@ -137,9 +130,7 @@ pub(crate) struct Encoder {
     /// Behind the activation, `[T, I]`; the way back computes it again.
     g: Buffer,
     chosen: Chosen,
-    /// The layers' weights in 8 bits, if it predicts with those.
-    int8: Vec<Int8Layer>,
-    activations: int8::Activations,
+    products: Products,
     gradients: Gradients,
 }
 
@@ -179,7 +170,7 @@ fn positions_behind(padding: usize, batch: &PackedBatch, to: &mut Vec<usize>) {
 }
 
 impl Encoder {
-    pub(crate) fn new(config: EncoderConfig) -> Self {
+    pub(crate) fn new(config: EncoderConfig, precision: Precision) -> Self {
         Self {
             shape: AttentionShape::new(config.hidden_size, config.num_attention_heads),
             positions: Vec::new(),
@@ -191,27 +182,19 @@ impl Encoder {
             branch: Buffer::new(),
             g: Buffer::new(),
             chosen: Chosen::default(),
-            int8: Vec::new(),
-            activations: int8::Activations::default(),
+            products: Products::new(precision),
             gradients: Gradients::default(),
             config,
         }
     }
 
-    /// From now on the products of [`Mode::Inference`] are those of these weights in 8 bits.
-    pub(crate) fn quantise(&mut self, values: &[f32], layout: &Layout) {
-        let (h, i) = (self.config.hidden_size, self.config.intermediate_size);
-        let weights = |range: &Range<usize>, width| int8::Weights::new(&values[range.clone()], width);
-        self.int8 = layout
-            .layers
-            .iter()
-            .map(|ranges| Int8Layer {
-                qkv: weights(&ranges.qkv_weight, h),
-                attention: weights(&ranges.attention_weight, h),
-                intermediate: weights(&ranges.intermediate_weight, h),
-                output: weights(&ranges.output_weight, i),
-            })
-            .collect();
+    pub(crate) fn set_precision(&mut self, precision: Precision) {
+        self.products = Products::new(precision);
+    }
+
+    /// To be called when the layers' weights have changed.
+    pub(crate) fn weights_changed(&mut self) {
+        self.products.weights_changed();
     }
 
     fn norm<'a>(&self, values: &'a [f32], ranges: &NormRanges) -> Norm<'a> {
@@ -285,6 +268,7 @@ impl Encoder {
     ) -> &[f32] {
         let count = rows.map_or(batch.tokens(), <[usize]>::len);
         self.fit(batch, count, mode);
+        self.products.refresh(values, layout);
         self.embed(values, layout, batch, mode);
         let layers = layout.layers.len();
         for layer in 0..layers {
@@ -327,17 +311,13 @@ impl Encoder {
             .expect("a layer reads and writes different buffers: this is a bug");
         let inference = mode == Mode::Inference;
         let buffers = &mut self.layers[if inference { 0 } else { layer }];
-        let weight = |range: &Range<usize>, width| Matrix::new(&values[range.clone()], width).transposed();
-        let [qkv_weight, qkv_bias, intermediate_bias] =
-            [&ranges.qkv_weight, &ranges.qkv_bias, &ranges.intermediate_bias].map(|range| &values[range.clone()]);
-        let (int8, activations) = (self.int8.get(layer), &mut self.activations);
+        let weight = |which| Weight::new(values, layout, layer, which);
+        let bias = |range: &Range<usize>, column, part: &[f32]| &values[range.clone()][column..column + part.len()];
+        let products = &mut self.products;
 
-        match int8 {
-            None => linear(Matrix::new(x, h), qkv_weight, qkv_bias, &mut buffers.qkv),
-            Some(int8) => int8::matmul_then(x, &int8.qkv, activations, &mut buffers.qkv, |column, y| {
-                add_to(y, &qkv_bias[column..column + y.len()]);
-            }),
-        }
+        products.forward(x, weight(Linear::Qkv), &mut buffers.qkv, [], |_, column, y, []| {
+            add_to(y, bias(&ranges.qkv_bias, column, y));
+        });
         let dropout = mode.dropout(sites::probabilities(layer), self.config.attention_probs_dropout_prob);
         attention::forward(&self.shape, &buffers.qkv, dropout, &mut buffers.context, &mut buffers.log_sums);
 
@@ -352,12 +332,7 @@ impl Encoder {
         let count = context.len() / h;
         let branch = &mut self.branch[..count * h];
         let attended = &mut buffers.attended[..count * h];
-        match int8 {
-            None => {
-                matmul(Matrix::new(context, h), weight(&ranges.attention_weight, h), branch, Destination::Overwrite);
-            }
-            Some(int8) => int8::matmul_then(context, &int8.attention, activations, branch, |_, _| ()),
-        }
+        products.forward(context, weight(Linear::Attention), branch, [], |_, _, _, []| ());
         let summands = Summands {
             y: branch,
             bias: &values[ranges.attention_bias.clone()],
@@ -368,24 +343,17 @@ impl Encoder {
 
         let act = self.config.hidden_act;
         let g = &mut self.g[..count * i];
-        let (input, intermediate_weight) = (Matrix::new(attended, h), weight(&ranges.intermediate_weight, h));
-        let bias = |column: usize, part: &[f32]| &intermediate_bias[column..column + part.len()];
-        match int8 {
-            Some(int8) => int8::matmul_then(attended, &int8.intermediate, activations, g, |column, g| {
+        let bias = |column, part: &[f32]| bias(&ranges.intermediate_bias, column, part);
+        if inference {
+            products.forward(attended, weight(Linear::Intermediate), g, [], |_, column, g, []| {
                 activation::inference(act, g, bias(column, g));
-            }),
-            None if inference => matmul_then(input, intermediate_weight, g, [], |_, column, g, []| {
-                activation::inference(act, g, bias(column, g));
-            }),
-            None => matmul_then(input, intermediate_weight, &mut buffers.z, [g], |_, column, z, [g]| {
+            });
+        } else {
+            products.forward(attended, weight(Linear::Intermediate), &mut buffers.z, [g], |_, column, z, [g]| {
                 activation::forward(act, z, bias(column, z), g);
-            }),
+            });
         }
-        let g = &self.g[..count * i];
-        match int8 {
-            None => matmul(Matrix::new(g, i), weight(&ranges.output_weight, i), branch, Destination::Overwrite),
-            Some(int8) => int8::matmul_then(g, &int8.output, activations, branch, |_, _| ()),
-        }
+        products.forward(&self.g[..count * i], weight(Linear::Output), branch, [], |_, _, _, []| ());
         let summands = Summands {
             y: branch,
             bias: &values[ranges.output_bias.clone()],
@@ -504,35 +472,35 @@ impl Encoder {
         context.resize(count * h);
         z.resize(count * i);
         qkv.resize(t * 3 * h);
-        let weight = |range: &Range<usize>, width| Matrix::new(&values[range.clone()], width);
+        let weight = |which| Weight::new(values, layout, layer, which);
+        let products = &mut self.products;
 
         let norm_weight = &values[ranges.output_norm.weight.clone()];
         let d_norm = &mut d_values[ranges.output_norm.weight.start..ranges.output_norm.bias.end];
         let through = Some(Branch { d: branch, dropout: output_dropout });
         layer_norm::norm_backward(norm_weight, buffers.output_norm.for_reading(), d, through, d_norm, partials);
-        let d_y = Matrix::new(branch, h);
         let g = &mut self.g[..count * i];
         let act = self.config.hidden_act;
-        matmul_then(d_y, weight(&ranges.output_weight, i), z, [g], |row, column, d_z, [g]| {
+        let write = Destination::Overwrite;
+        products.back_to_inputs(branch, weight(Linear::Output), z, write, [&mut *g], |row, column, d_z, [g]| {
             activation::backward(act, &buffers.z[row * i + column..][..d_z.len()], d_z, g);
         });
         let [d_weight, d_bias] = both(d_values, &ranges.output_weight, &ranges.output_bias);
-        add_weight_gradients(d_y, Matrix::new(&self.g[..count * i], i), d_weight, d_bias);
-        let d_z = Matrix::new(z, i);
+        products.back_to_weights(branch, g, d_weight, d_bias);
         let [d_weight, d_bias] = both(d_values, &ranges.intermediate_weight, &ranges.intermediate_bias);
-        add_weight_gradients(d_z, Matrix::new(&buffers.attended, h), d_weight, d_bias);
+        products.back_to_weights(z, &buffers.attended, d_weight, d_bias);
         // `d` already holds the residual's share.
-        matmul(d_z, weight(&ranges.intermediate_weight, h), d, Destination::Accumulate);
+        let add = Destination::Accumulate;
+        products.back_to_inputs(z, weight(Linear::Intermediate), d, add, [], |_, _, _, []| ());
 
         let norm_weight = &values[ranges.attention_norm.weight.clone()];
         let d_norm = &mut d_values[ranges.attention_norm.weight.start..ranges.attention_norm.bias.end];
         let through = Some(Branch { d: branch, dropout: attention_dropout });
         layer_norm::norm_backward(norm_weight, buffers.attention_norm.for_reading(), d, through, d_norm, partials);
-        let d_y = Matrix::new(branch, h);
         let [d_weight, d_bias] = both(d_values, &ranges.attention_weight, &ranges.attention_bias);
         let input = if rows.is_some() { &self.chosen.context } else { &buffers.context };
-        add_weight_gradients(d_y, Matrix::new(input, h), d_weight, d_bias);
-        matmul(d_y, weight(&ranges.attention_weight, h), context, Destination::Overwrite);
+        products.back_to_weights(branch, input, d_weight, d_bias);
+        products.back_to_inputs(branch, weight(Linear::Attention), context, write, [], |_, _, _, []| ());
         if let Some(rows) = rows {
             spread(context, rows, h, t, branch);
             std::mem::swap(context, branch);
@@ -542,10 +510,9 @@ impl Encoder {
         let dropout = mode.dropout(sites::probabilities(layer), self.config.attention_probs_dropout_prob);
         let forward = Forward { qkv: &buffers.qkv, context: &buffers.context, log_sums: &buffers.log_sums, dropout };
         attention::backward(&self.shape, forward, context, qkv);
-        let d_y = Matrix::new(qkv, 3 * h);
         let [d_weight, d_bias] = both(d_values, &ranges.qkv_weight, &ranges.qkv_bias);
-        add_weight_gradients(d_y, Matrix::new(x, h), d_weight, d_bias);
-        matmul(d_y, weight(&ranges.qkv_weight, h), d, Destination::Accumulate);
+        products.back_to_weights(qkv, x, d_weight, d_bias);
+        products.back_to_inputs(qkv, weight(Linear::Qkv), d, add, [], |_, _, _, []| ());
     }
 }
 
@@ -574,7 +541,7 @@ mod tests {
     #[test]
     fn distilbert_alone_has_no_dropout_behind_attention() {
         for family in Family::ALL {
-            let encoder = Encoder::new(EncoderConfig::of(family));
+            let encoder = Encoder::new(EncoderConfig::of(family), Precision::F32);
             let dropout = encoder.attention_dropout(0, Mode::Training { seed: 1, pass: 0 });
             assert_eq!(dropout.is_none(), family == Family::DistilBert, "{family:?}");
         }

@@ -185,8 +185,14 @@ pub enum EncoderError {
         /// The pool's word.
         source: rayon::ThreadPoolBuildError,
     },
+    /// A name that no precision has.
+    #[error("precision is {found}, expected f32, bf16, int8 or auto")]
+    Precision {
+        /// The name.
+        found: String,
+    },
     /// A network that only predicts was to be trained.
-    #[error("the network computes with {precision:?}, which is for prediction alone; train with F32")]
+    #[error("the network computes with {precision}, which is for prediction alone; train with f32 or bf16")]
     TrainingPrecision {
         /// What it was made with.
         precision: crate::Precision,

@@ -50,7 +50,7 @@ impl TrainingMemory {
 mod tests {
     use super::*;
     use crate::{
-        PackedBatch, Parameters,
+        PackedBatch, Parameters, Precision,
         encoder::{Encoder, Mode},
     };
 
@@ -69,7 +69,7 @@ mod tests {
         let mut batch = PackedBatch::default();
         batch.push(&[1; 17]);
         batch.push(&[2; 5]);
-        let mut encoder = Encoder::new(config.clone());
+        let mut encoder = Encoder::new(config.clone(), Precision::F32);
         let mode = Mode::Training { seed: 1, pass: 0 };
         let (values, layout) = (parameters.values(), parameters.layout());
         let rows = [1, 2, 5, 20];

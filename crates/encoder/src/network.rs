@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 use crate::{
-    AdamW, EncoderConfig, EncoderError, Layout, PackedBatch, Parameters, Transitions,
+    AdamW, EncoderConfig, EncoderError, Layout, PackedBatch, Parameters, Precision, Transitions,
     encoder::{Encoder, Mode, sites},
     head::Head,
     kernels::{
@@ -22,18 +22,6 @@ pub enum Device {
     /// This machine's processor.
     #[default]
     Cpu,
-}
-
-/// The number format of the products with weights, which are nearly all of the arithmetic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Precision {
-    /// 32-bit floating point.
-    #[default]
-    F32,
-    /// Whole numbers of 8 bits, for prediction alone: weights with a scale for each output, activations with scale and
-    /// offset for each token. Fast where the processor has AVX-512 VNNI; the same everywhere.
-    Int8,
 }
 
 /// How a network is run.
@@ -116,7 +104,9 @@ impl Network {
         let NetworkOptions { threads, device: Device::Cpu, precision } = *options;
         let classes = parameters.layout().head_bias.len();
         let of_crf = parameters.layout().crf.as_ref().map_or(0, |crf| crf.scores.len());
-        let (found, expected) = (parameters.values().len() - of_crf, Layout::new(&config, classes).len());
+        let is_language_model = parameters.layout().transform.is_some();
+        let layout = if is_language_model { Layout::language_model(&config)? } else { Layout::new(&config, classes) };
+        let (found, expected) = (parameters.values().len() - of_crf, layout.len());
         if found != expected {
             return Err(EncoderError::LayoutMismatch { found, expected });
         }
@@ -126,10 +116,7 @@ impl Network {
             .thread_name(|index| format!("encoder-{index}"))
             .build()
             .map_err(|source| EncoderError::Threads { threads, source })?;
-        let mut encoder = Encoder::new(config.clone());
-        if precision == Precision::Int8 {
-            encoder.quantise(parameters.values(), parameters.layout());
-        }
+        let encoder = Encoder::new(config.clone(), precision);
         Ok(Self { encoder, config, precision, parameters, training: None, head: Head::default(), pool })
     }
 
@@ -167,6 +154,20 @@ impl Network {
     #[must_use]
     pub fn classes(&self) -> usize {
         self.parameters.layout().head_bias.len()
+    }
+
+    /// The number format of its products.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Changes the number format of its products.
+    pub fn set_precision(&mut self, precision: Precision) {
+        if self.precision != precision {
+            self.precision = precision;
+            self.encoder.set_precision(precision);
+        }
     }
 
     /// The number of threads.
@@ -216,9 +217,7 @@ impl Network {
             return Err(EncoderError::LayoutMismatch { found: values.len(), expected: own.len() });
         }
         own.copy_from_slice(values);
-        if self.precision == Precision::Int8 {
-            self.encoder.quantise(values, self.parameters.layout());
-        }
+        self.encoder.weights_changed();
         Ok(())
     }
 
@@ -238,11 +237,11 @@ impl Network {
         batch.check(&self.config)?;
         check_index("row", rows.iter().copied(), batch.tokens())?;
         let _ = self.state();
-        let Self { encoder, head, parameters, pool, .. } = self;
+        let Self { encoder, head, parameters, pool, config, .. } = self;
         let (values, layout) = (parameters.values(), parameters.layout());
         Ok(pool.install(|| {
             let hidden = encoder.forward(values, layout, batch, Some(rows), Mode::Inference);
-            &*head.forward(values, layout, hidden, None)
+            &*head.forward(values, layout, hidden, config, None)
         }))
     }
 
@@ -264,9 +263,9 @@ impl Network {
     ///
     /// # Errors
     /// If the model cannot take the batch, a row or class does not exist, the classes make no sequences of the CRF, or the
-    /// network has not [`Precision::F32`].
+    /// network has [`Precision::Int8`].
     pub fn accumulate(&mut self, batch: &PackedBatch, targets: &Targets<'_>) -> Result<f64, EncoderError> {
-        if self.precision != Precision::F32 {
+        if self.precision == Precision::Int8 {
             return Err(EncoderError::TrainingPrecision { precision: self.precision });
         }
         let Targets { rows, classes, weights, sequences, scale, seed, pass } = *targets;
@@ -287,14 +286,21 @@ impl Network {
             gradients: Parameters::zeros(Arc::clone(parameters.layout())),
             moments: Moments::new(layout.len(), config.vocab_size),
         });
-        pool.install(|| training.moments.catch_up(batch.ids(), layout, parameters.values_mut()));
+        pool.install(|| {
+            let moments = &mut training.moments;
+            match layout.transform {
+                None => moments.catch_up(batch.ids(), layout, parameters.values_mut()),
+                // Every word is a class, and has a gradient.
+                Some(_) => moments.catch_up_all(layout, parameters.values_mut()),
+            }
+        });
         let values = parameters.values();
         let d_values = training.gradients.values_mut();
         let mode = Mode::Training { seed, pass };
         let dropout = mode.dropout(sites::HEAD, config.head_dropout());
         Ok(pool.install(|| {
             let hidden = encoder.forward(values, layout, batch, Some(rows), mode);
-            let logits = head.forward(values, layout, hidden, dropout);
+            let logits = head.forward(values, layout, hidden, config, dropout);
             let loss = match crf.zip(ends) {
                 None => softmax_cross_entropy(logits, classes, weights, scale),
                 Some((crf, ends)) => {
@@ -302,7 +308,7 @@ impl Network {
                     crf_loss(logits, &sequences, scale, &crf.chain(values), &mut d_values[crf.scores.clone()])
                 }
             };
-            head.backward(values, layout, dropout, (d_values, encoder.output_gradient()));
+            head.backward(values, layout, config, dropout, (d_values, encoder.output_gradient()));
             encoder.backward(values, layout, batch, rows, mode, d_values);
             loss
         }))
@@ -326,8 +332,9 @@ impl Network {
     /// One optimiser step from the accumulated gradients, which are zeroed; returns their global norm before clipping.
     /// If that is not finite the parameters stay as they were. Without gradients nothing happens and the norm is 0.
     pub fn update(&mut self, adam: &AdamW, rate: f32) -> f64 {
-        let Self { parameters, training, pool, .. } = self;
+        let Self { parameters, training, encoder, pool, .. } = self;
         let Some(Training { gradients, moments }) = training else { return 0.0 };
+        encoder.weights_changed();
         let layout = Arc::clone(parameters.layout());
         pool.install(|| moments.step(adam, rate, &layout, parameters.values_mut(), gradients.values_mut()))
     }

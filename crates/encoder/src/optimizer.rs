@@ -116,6 +116,12 @@ impl Moments {
         self.used = used;
     }
 
+    /// The same for the rows of all words.
+    pub(crate) fn catch_up_all(&mut self, layout: &Layout, values: &mut [f32]) {
+        self.settle(layout, values);
+        self.used.fill(true);
+    }
+
     /// Makes the missed steps of all rows.
     pub(crate) fn settle(&mut self, layout: &Layout, values: &mut [f32]) {
         if !self.missed.is_empty() {

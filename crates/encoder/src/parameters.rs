@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crate::{EncoderConfig, EncoderError, Transitions, buffer::Buffer, random::Stream};
+use crate::{EncoderConfig, EncoderError, Family, Transitions, buffer::Buffer, random::Stream};
 
 /// One named tensor in the buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,34 @@ pub(crate) struct LayerRanges {
     pub output_norm: NormRanges,
 }
 
+/// The linear maps of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Linear {
+    /// To queries, keys and values.
+    Qkv,
+    /// Behind the attention.
+    Attention,
+    Intermediate,
+    Output,
+}
+
+impl Linear {
+    /// In the order of their numbers.
+    pub(crate) const ALL: [Self; 4] = [Self::Qkv, Self::Attention, Self::Intermediate, Self::Output];
+}
+
+impl LayerRanges {
+    /// The places of a weight `[out, in]` and its bias `[out]`.
+    pub(crate) fn linear(&self, which: Linear) -> (&Range<usize>, &Range<usize>) {
+        match which {
+            Linear::Qkv => (&self.qkv_weight, &self.qkv_bias),
+            Linear::Attention => (&self.attention_weight, &self.attention_bias),
+            Linear::Intermediate => (&self.intermediate_weight, &self.intermediate_bias),
+            Linear::Output => (&self.output_weight, &self.output_bias),
+        }
+    }
+}
+
 /// Weight and bias of a LayerNorm; they are neighbours.
 #[derive(Debug, Clone)]
 pub(crate) struct NormRanges {
@@ -49,6 +77,14 @@ pub(crate) struct NormRanges {
 pub(crate) struct ProjectionRanges {
     pub weight: Range<usize>,
     pub bias: Range<usize>,
+}
+
+/// What lies before the output layer of a masked language model: a linear map `[H, H]`, `[H]`, the activation, LayerNorm.
+#[derive(Debug, Clone)]
+pub(crate) struct TransformRanges {
+    pub weight: Range<usize>,
+    pub bias: Range<usize>,
+    pub norm: NormRanges,
 }
 
 /// What a network has whose head is a linear-chain CRF.
@@ -78,6 +114,8 @@ pub struct Layout {
     pub(crate) embedding_norm: NormRanges,
     pub(crate) projection: Option<ProjectionRanges>,
     pub(crate) layers: Vec<LayerRanges>,
+    /// Of a masked language model, whose output layer has the words' embeddings for its weights.
+    pub(crate) transform: Option<TransformRanges>,
     pub(crate) head_weight: Range<usize>,
     pub(crate) head_bias: Range<usize>,
     pub(crate) crf: Option<CrfRange>,
@@ -143,6 +181,39 @@ impl Layout {
     /// The layout of an encoder with an output layer of `classes`.
     #[must_use]
     pub fn new(config: &EncoderConfig, classes: usize) -> Self {
+        Self::with_head(config, |builder, _| {
+            let (weight, bias) = builder.linear("classifier", classes, config.hidden_size);
+            (None, weight, bias)
+        })
+    }
+
+    /// The layout of a masked language model, whose classes are the words: BERT's, with the embeddings of the words as the
+    /// weights of the output layer.
+    ///
+    /// # Errors
+    /// [`EncoderError::Config`] if the architecture is another, or embeddings and hidden states differ in width.
+    pub fn language_model(config: &EncoderConfig) -> Result<Self, EncoderError> {
+        if config.family != Family::Bert {
+            return Err(config.error(
+                "model_type",
+                &config.family.names().prefix,
+                "bert, for masked language modelling",
+            ));
+        }
+        Ok(Self::with_head(config, |builder, words| {
+            let (weight, bias) =
+                builder.linear("cls.predictions.transform.dense", config.hidden_size, config.hidden_size);
+            let norm = builder.norm("cls.predictions.transform.LayerNorm", config.hidden_size);
+            let head_bias = builder.push("cls.predictions.bias".to_owned(), &[config.vocab_size], false);
+            (Some(TransformRanges { weight, bias, norm }), words, head_bias)
+        }))
+    }
+
+    /// The encoder's tensors, and behind them those that `head` adds, which is told where the words are.
+    fn with_head(
+        config: &EncoderConfig,
+        head: impl FnOnce(&mut Builder, Range<usize>) -> (Option<TransformRanges>, Range<usize>, Range<usize>),
+    ) -> Self {
         let (e, h) = (config.embedding_width(), config.hidden_size);
         let prefix = config.family.names().prefix;
         let mut builder = Builder::default();
@@ -157,7 +228,7 @@ impl Layout {
             ProjectionRanges { weight, bias }
         });
         let layers = (0..config.num_hidden_layers).map(|l| builder.layer(l, config)).collect();
-        let (head_weight, head_bias) = builder.linear("classifier", classes, h);
+        let (transform, head_weight, head_bias) = head(&mut builder, words.clone());
         Self {
             tensors: builder.tensors,
             len: builder.len,
@@ -167,6 +238,7 @@ impl Layout {
             embedding_norm,
             projection,
             layers,
+            transform,
             head_weight,
             head_bias,
             crf: None,
@@ -195,7 +267,8 @@ impl Layout {
     /// The layer that a tensor belongs to: 0 for the embeddings, from 1 to `L` for the layers, `L + 1` for the head.
     pub(crate) fn depth(&self, tensor: &Tensor) -> usize {
         let starts = |layer: &LayerRanges| layer.qkv_weight.start <= tensor.range.start;
-        self.layers.partition_point(starts) + usize::from(self.head_weight.start <= tensor.range.start)
+        let head = self.transform.as_ref().map_or(self.head_weight.start, |transform| transform.weight.start);
+        self.layers.partition_point(starts) + usize::from(head <= tensor.range.start)
     }
 
     /// How many numbers there are in all.
@@ -228,12 +301,24 @@ impl Parameters {
     /// If the configuration makes no model.
     pub fn initialised(config: &EncoderConfig, classes: usize, seed: u64) -> Result<Self, EncoderError> {
         config.check()?;
-        let mut parameters = Self::zeros(Arc::new(Layout::new(config, classes)));
-        let layout = parameters.layout.clone();
-        for index in 0..layout.tensors().len() {
+        Ok(Self::fresh(Layout::new(config, classes), config, seed))
+    }
+
+    /// The same for a masked language model.
+    ///
+    /// # Errors
+    /// As [`Layout::language_model`].
+    pub fn language_model(config: &EncoderConfig, seed: u64) -> Result<Self, EncoderError> {
+        config.check()?;
+        Ok(Self::fresh(Layout::language_model(config)?, config, seed))
+    }
+
+    fn fresh(layout: Layout, config: &EncoderConfig, seed: u64) -> Self {
+        let mut parameters = Self::zeros(Arc::new(layout));
+        for index in 0..parameters.layout.tensors().len() {
             parameters.initialise_tensor(index, config, seed);
         }
-        Ok(parameters)
+        parameters
     }
 
     /// Gives tensor `index` fresh values.

@@ -9,23 +9,44 @@ use std::{
 use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
 
 use crate::{
-    EncoderConfig, EncoderError, Layout, Parameters, Transitions,
+    EncoderConfig, EncoderError, Layout, Parameters, Tensor, Transitions,
     family::Names,
     tensors::{Place, TensorFiles, is_readable},
 };
 
 /// The output layer, and where its weights come from.
 enum Head {
-    Fresh { classes: usize, seed: u64 },
-    File { classes: usize },
-    FileWithCrf { allowed: Transitions },
+    Fresh {
+        classes: usize,
+        seed: u64,
+    },
+    File {
+        classes: usize,
+    },
+    FileWithCrf {
+        allowed: Transitions,
+    },
+    /// Fresh where the file has none.
+    Language {
+        seed: u64,
+    },
 }
 
 impl Head {
-    fn layout(self, config: &EncoderConfig) -> Layout {
+    fn layout(self, config: &EncoderConfig) -> Result<Layout, EncoderError> {
         match self {
-            Self::Fresh { classes, .. } | Self::File { classes } => Layout::new(config, classes),
-            Self::FileWithCrf { allowed } => Layout::new(config, allowed.classes()).with_crf(allowed),
+            Self::Fresh { classes, .. } | Self::File { classes } => Ok(Layout::new(config, classes)),
+            Self::FileWithCrf { allowed } => Ok(Layout::new(config, allowed.classes()).with_crf(allowed)),
+            Self::Language { .. } => Layout::language_model(config),
+        }
+    }
+
+    /// The seed of the tensors that may be fresh, and how their names begin.
+    fn fresh(&self) -> Option<(u64, &'static str)> {
+        match *self {
+            Self::Fresh { seed, .. } => Some((seed, "classifier.")),
+            Self::Language { seed } => Some((seed, "cls.predictions.")),
+            Self::File { .. } | Self::FileWithCrf { .. } => None,
         }
     }
 }
@@ -65,18 +86,31 @@ pub fn load_crf(path: &Path, config: &EncoderConfig, allowed: Transitions) -> Re
     load(path, config, Head::FileWithCrf { allowed })
 }
 
+/// An encoder's weights with those of its masked language model; of an encoder without one, its head is fresh. Else as
+/// [`load_encoder`].
+///
+/// # Errors
+/// As [`load_encoder`] and [`Layout::language_model`].
+pub fn load_language_model(path: &Path, config: &EncoderConfig, seed: u64) -> Result<Parameters, EncoderError> {
+    load(path, config, Head::Language { seed })
+}
+
 fn load(path: &Path, config: &EncoderConfig, head: Head) -> Result<Parameters, EncoderError> {
     config.check()?;
     let mut files = TensorFiles::open(path)?;
-    let fresh = if let Head::Fresh { seed, .. } = head { Some(seed) } else { None };
-    let layout = head.layout(config);
-    let places = find(path, &files, &layout, config.family.names(), fresh.is_some())?;
+    let fresh = head.fresh();
+    let is_fresh_anyway = matches!(head, Head::Fresh { .. });
+    let layout = head.layout(config)?;
+    let may_be_fresh = |tensor: &Tensor, is_there: bool| {
+        fresh.is_some_and(|(_, prefix)| tensor.name.starts_with(prefix)) && (is_fresh_anyway || !is_there)
+    };
+    let places = find(path, &files, &layout, config.family.names(), may_be_fresh)?;
 
     let mut parameters = Parameters::zeros(Arc::new(layout));
     let layout = parameters.layout().clone();
     for (index, (tensor, place)) in layout.tensors().iter().zip(places).enumerate() {
         let Some(place) = place else {
-            let Some(seed) = fresh else { unreachable!("every tensor was found: this is a bug") };
+            let Some((seed, _)) = fresh else { unreachable!("every tensor was found: this is a bug") };
             parameters.initialise_tensor(index, config, seed);
             continue;
         };
@@ -94,13 +128,13 @@ fn load(path: &Path, config: &EncoderConfig, head: Head) -> Result<Parameters, E
     Ok(parameters)
 }
 
-/// The place of every tensor of the layout, `None` for a fresh one, its shape and number format checked.
+/// The place of every tensor of the layout, `None` for a fresh one (as `is_fresh` says, which is told whether it is there), its shape and number format checked.
 fn find(
     path: &Path,
     files: &TensorFiles,
     layout: &Layout,
     names: &Names,
-    fresh: bool,
+    is_fresh: impl Fn(&Tensor, bool) -> bool,
 ) -> Result<Vec<Option<Place>>, EncoderError> {
     let mut by_name: BTreeMap<String, (&str, &Place)> = BTreeMap::new();
     for (name, place) in &files.places {
@@ -110,7 +144,7 @@ fn find(
         }
     }
     let found = layout.tensors().iter().map(|tensor| {
-        if fresh && tensor.name.starts_with("classifier.") {
+        if is_fresh(tensor, by_name.contains_key(&tensor.name)) {
             return Ok(None);
         }
         let missing = || EncoderError::MissingTensor { path: path.to_owned(), name: tensor.name.clone() };

@@ -1,6 +1,13 @@
 //! Named data sets: what a run asks of them.
 
-use std::{fmt, str::FromStr};
+use std::{
+    ffi::OsStr,
+    fmt,
+    fs::{self, File},
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use apprentice_core::Sentence;
 use rand::{SeedableRng, seq::SliceRandom};
@@ -84,6 +91,32 @@ pub fn fingerprint(sentences: &[Sentence]) -> String {
         hash.update(format!("{words:?} {:?} {:?}\n", sentence.entities(), confidences.collect::<Vec<_>>()));
     }
     short(hash)
+}
+
+/// A hash of a model directory: of the files in it that decide what a model does.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn fingerprint_model(directory: &Path) -> io::Result<String> {
+    let decides = |path: &Path| {
+        let ending = path.extension().and_then(OsStr::to_str);
+        path.is_file() && ending.is_some_and(|ending| ["json", "txt", "safetensors"].contains(&ending))
+    };
+    let paths = fs::read_dir(directory)?.map(|entry| Ok(entry?.path()));
+    let mut paths = paths.collect::<io::Result<Vec<PathBuf>>>()?;
+    paths.retain(|path| decides(path));
+    paths.sort();
+    let mut hash = Sha256::new();
+    for path in paths {
+        hash.update(format!("{:?}\n", path.file_name()));
+        let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+        while let bytes @ [_, ..] = file.fill_buf()? {
+            hash.update(bytes);
+            let read = bytes.len();
+            file.consume(read);
+        }
+    }
+    Ok(short(hash))
 }
 
 /// The first 64 bits in hexadecimal digits: enough to tell the runs of a lifetime apart.

@@ -204,8 +204,11 @@ impl Experiment {
         LabError::Experiment { name: self.name.clone(), problem: problem.into() }
     }
 
-    /// Checks what does not need the systems.
-    fn check(&self) -> Result<(), LabError> {
+    /// Checks what does not need the systems; for one that was changed since it was read.
+    ///
+    /// # Errors
+    /// [`LabError::Experiment`] if it makes no sense in itself.
+    pub fn check(&self) -> Result<(), LabError> {
         let is_plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
         if !is_plain(&self.name) || self.name.starts_with('.') {
             return Err(self.error(format!(

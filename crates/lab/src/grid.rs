@@ -34,13 +34,14 @@ fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum OneOrMore {
-        One(DataRef),
-        More(Vec<DataRef>),
+        One(String),
+        More(Vec<String>),
     }
-    Ok(match OneOrMore::deserialize(deserializer)? {
-        OneOrMore::One(data) => vec![data],
+    let names = match OneOrMore::deserialize(deserializer)? {
+        OneOrMore::One(name) => vec![name],
         OneOrMore::More(all) => all,
-    })
+    };
+    names.iter().map(|name| name.parse().map_err(serde::de::Error::custom)).collect()
 }
 
 impl RunSettings {
@@ -155,7 +156,9 @@ impl Experiment {
         };
         let axes = self.axes.iter().filter(|axis| axis.values.len() > 1 && has_effect(&axis.setting));
         let parts = case.into_iter().chain(axes.filter_map(|axis| {
-            Some(match given.get(&axis.setting)? {
+            let value =
+                if axis.setting == "regimen" { settings.training.get("regimen") } else { given.get(&axis.setting) };
+            Some(match value? {
                 Value::String(text) if axis.setting == "encoder" => {
                     text.rsplit(['/', '\\']).next().unwrap_or(text).to_owned()
                 }
@@ -302,11 +305,12 @@ impl Grid {
         all.map(String::as_str).filter(move |id| seen.insert(*id))
     }
 
-    /// The systems as [`Experiment::systems`] has them.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn points(&self) -> Result<Vec<System>, LabError> {
-        self.experiment.systems()
+    /// The system that a run is of, and its seed; of several systems the first.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<(&GridSystem, u64)> {
+        self.systems.iter().find_map(|system| {
+            let at = system.runs.iter().position(|run| run == id)?;
+            Some((system, *self.experiment.seeds.get(at)?))
+        })
     }
 }

@@ -1,16 +1,17 @@
 //! What was done: a directory that several processes, and machines that share it, write to.
 //!
 //! ```text
-//! runs/ID/             a finished run, as `train` writes it, without the model unless that is to be kept
-//! runs/ID.unfinished/  one that is under way or was cut off, with its checkpoints
-//! runs/ID.failed.json  why one came to nothing
-//! claims/ID            locked while somebody is at work on the run
-//! data/HASH.jsonl      the sentences of a data set
-//! NAME/grid.json       an experiment and the ids of its runs
-//! NAME/…               its report
+//! runs/ID/claim            locked while somebody is at work on the run
+//! runs/ID/run/             the finished run, as `train` writes it, without the model unless that is to be kept
+//! runs/ID/run.unfinished/  one that is under way or was cut off, with its checkpoints
+//! runs/ID/failed.json      why it came to nothing
+//! data/HASH.jsonl          the sentences of a data set
+//! NAME/grid.json           an experiment and the ids of its runs
+//! NAME/…                   its report
 //! ```
 
 use std::{
+    fmt,
     fs::{self, File, TryLockError},
     io::{self, BufRead, BufReader, Seek, Write},
     path::{Path, PathBuf},
@@ -55,6 +56,18 @@ pub enum State {
     },
     /// It is done.
     Done,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pending => f.write_str("to be done"),
+            Self::Running { who } => write!(f, "running: {who}"),
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::Failed { reason } => write!(f, "failed: {reason}"),
+            Self::Done => f.write_str("done"),
+        }
+    }
 }
 
 /// What a finished run left in numbers.
@@ -150,7 +163,7 @@ impl Ledger {
     /// # Errors
     /// If the directory cannot be made.
     pub fn open(root: &Path) -> Result<Self, LabError> {
-        for part in ["runs", "claims", "data"] {
+        for part in ["runs", "data"] {
             let path = root.join(part);
             fs::create_dir_all(&path).map_err(LabError::io(path))?;
         }
@@ -166,11 +179,11 @@ impl Ledger {
     /// The run directory of a run, which is there once it is done.
     #[must_use]
     pub fn run(&self, id: &str) -> PathBuf {
-        self.root.join("runs").join(id)
+        self.of(id, "run")
     }
 
-    fn failure(&self, id: &str) -> PathBuf {
-        self.root.join("runs").join(format!("{id}.failed.json"))
+    fn of(&self, id: &str, part: &str) -> PathBuf {
+        self.root.join("runs").join(id).join(part)
     }
 
     /// Where a run stands.
@@ -179,27 +192,29 @@ impl Ledger {
         if self.is_done(id) {
             return State::Done;
         }
-        let claim = self.root.join("claims").join(id);
+        let claim = self.of(id, "claim");
         if File::open(&claim).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock))) {
             return State::Running { who: fs::read_to_string(claim).unwrap_or_default() };
         }
-        if let Ok(Failure { reason }) = read_json(&self.failure(id)) {
+        if let Ok(Failure { reason }) = read_json(&self.of(id, "failed.json")) {
             return State::Failed { reason };
         }
-        let unfinished = self.root.join("runs").join(format!("{id}.unfinished"));
-        if unfinished.exists() { State::Interrupted } else { State::Pending }
+        if self.of(id, "run.unfinished").exists() { State::Interrupted } else { State::Pending }
     }
 
     fn is_done(&self, id: &str) -> bool {
         self.run(id).join(ORIGIN).exists()
     }
 
-    /// The right to work on a run, unless somebody else has it. Where files cannot be locked, nobody is kept out.
+    /// The right to work on a run, unless somebody else has it; what one who was killed left half-written is deleted. Where
+    /// files cannot be locked, nobody is kept out.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the ledger cannot be written.
     pub fn claim(&self, id: &str) -> Result<Option<Claim>, LabError> {
-        let path = self.root.join("claims").join(id);
+        let folder = self.root.join("runs").join(id);
+        fs::create_dir_all(&folder).map_err(LabError::io(&folder))?;
+        let path = self.of(id, "claim");
         let open = File::options().create(true).truncate(false).write(true).open(&path);
         let mut file = open.map_err(LabError::io(&path))?;
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
@@ -209,6 +224,7 @@ impl Ledger {
         let who = format!("process {} on {}", std::process::id(), host.trim());
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(who.as_bytes()));
         written.map_err(LabError::io(&path))?;
+        files::remove_unfinished(&folder).map_err(LabError::io(&folder))?;
         Ok(Some(Claim { _locked: file }))
     }
 
@@ -238,12 +254,12 @@ impl Ledger {
             match train(worker, id) {
                 Ok(origin) => {
                     write_json(&self.run(id).join(ORIGIN), &origin)?;
-                    remove(&self.failure(id))?;
+                    remove(&self.of(id, "failed.json"))?;
                     tell(id, &State::Done);
                     Ok(|tally| &mut tally.done)
                 }
                 Err(reason) => {
-                    write_json(&self.failure(id), &Failure { reason: reason.clone() })?;
+                    write_json(&self.of(id, "failed.json"), &Failure { reason: reason.clone() })?;
                     tell(id, &State::Failed { reason });
                     Ok(|tally| &mut tally.failed)
                 }
@@ -357,7 +373,7 @@ impl Ledger {
     /// If it cannot be written, or has the name of one of the ledger's own folders.
     pub fn save(&self, grid: &Grid) -> Result<(), LabError> {
         let name = &grid.experiment.name;
-        if ["runs", "claims", "data"].contains(&name.as_str()) {
+        if ["runs", "data"].contains(&name.as_str()) {
             return Err(grid.experiment.error("this is a folder of every ledger: choose another name"));
         }
         let folder = self.folder(name);

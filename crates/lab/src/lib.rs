@@ -11,8 +11,8 @@ mod grid;
 mod ledger;
 pub mod report;
 
-pub use data::{DataRef, fingerprint, subset};
+pub use data::{DataRef, fingerprint, fingerprint_model, subset};
 pub use error::LabError;
 pub use experiment::{Axis, DataSet, Experiment, Part, Question};
 pub use grid::{Grid, GridData, GridSystem, Run, RunSettings, System};
-pub use ledger::{Claim, Curve, Ledger, Record, State, Tally};
+pub use ledger::{Claim, Curve, DrawnRecord, EpochRecord, Ledger, Origin, Record, State, Tally};

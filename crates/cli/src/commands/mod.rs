@@ -2,6 +2,7 @@
 
 pub mod annotate;
 pub mod data;
+pub mod experiment;
 pub mod models;
 pub mod predict;
 pub mod quickstart;

@@ -4,12 +4,17 @@
 //! dev and test, and the model directory `model`; if asked for, the curves in `tensorboard`. It is there when the run is
 //! finished; until then, `RUN.unfinished` holds what `--resume` goes on from.
 
-mod directory;
+pub mod directory;
 mod events;
 mod flags;
-mod plan;
+pub mod plan;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::{Context, Result, bail};
 use apprentice_core::{Corpus, Scores, Sentence, metrics};
@@ -93,6 +98,52 @@ pub struct Finished {
     pub student: Student,
 }
 
+/// One run: where its directory is to be, and what stands in it.
+pub struct Job<'a> {
+    pub output: &'a Path,
+    pub encoder: &'a str,
+    pub training: &'a TrainSettings,
+    /// All settings, as its `settings.toml` has them.
+    pub settings: String,
+    pub keep_model: bool,
+    /// Whether what is there may be replaced.
+    pub overwrite: bool,
+    /// Sentences of the original and of the distilled data.
+    pub sizes: (usize, usize),
+}
+
+impl Job<'_> {
+    /// Trains to the end, scores, and leaves the run directory; `watch` sees every step.
+    pub fn complete(
+        &self,
+        mut run: directory::Run<'_>,
+        trainer: Trainer,
+        dev: Option<&[Sentence]>,
+        test: Option<&[Sentence]>,
+        progress: Progress,
+        mut watch: impl FnMut(&StepReport),
+    ) -> Result<Outcome> {
+        let tokens = run.tokens_before;
+        let mut finished = train(trainer, self.training, tokens, progress, |trainer, report| {
+            watch(report);
+            run.record(trainer, report)
+        })?;
+        let mut predictions = Vec::new();
+        for (name, gold) in [("dev", dev), ("test", test)] {
+            let (Some(gold), None) = (gold, &finished.outcome.stopped) else { continue };
+            let predicted = finished.student.predict(gold, self.training.max_length)?;
+            if name == "test" {
+                let gold: Vec<_> = gold.iter().map(Sentence::entities).collect();
+                finished.outcome.test = Some(metrics::entities(&gold, &predicted)?);
+            }
+            let tagged = gold.iter().zip(predicted).map(|(sentence, prediction)| prediction.onto(sentence.clone()));
+            predictions.push((name, tagged.collect::<Result<Vec<_>, _>>()?));
+        }
+        run.finish(&finished, &predictions)?;
+        Ok(finished.outcome)
+    }
+}
+
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let mut defaults = toml::Table::new();
     args.checkpoints.check()?;
@@ -133,29 +184,22 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         return plan::show(Trainer::new(student, data, &settings.training)?, &settings.training, args.json);
     }
     let mut trainer = Trainer::new(student, data, &settings.training)?;
-    let mut run = if args.checkpoints.resume {
-        directory::Run::resume(&settings, &args.checkpoints, &mut trainer, progress)?
-    } else {
-        directory::Run::start(&settings, &args.checkpoints, args.overwrite, &mut trainer)?
+    let job = Job {
+        output: &settings.output,
+        encoder: &settings.encoder,
+        training: &settings.training,
+        settings: toml::to_string_pretty(&settings)?,
+        keep_model: true,
+        overwrite: args.overwrite,
+        sizes: (original.len(), pools.iter().map(|pool| pool.sentences.len()).sum()),
     };
-    let tokens = run.tokens_before;
-    let mut finished =
-        train(trainer, &settings.training, tokens, progress, |trainer, report| run.record(trainer, report))?;
-    let mut predictions = Vec::new();
+    let run = if args.checkpoints.resume {
+        directory::Run::resume(&job, &args.checkpoints, &mut trainer, progress)?
+    } else {
+        directory::Run::start(&job, &args.checkpoints, &mut trainer)?
+    };
     let test = test.as_ref().map(|corpus| corpus.sentences.as_slice());
-    for (name, gold) in [("dev", dev), ("test", test)] {
-        let (Some(gold), None) = (gold, &finished.outcome.stopped) else { continue };
-        let predicted = finished.student.predict(gold, settings.training.max_length)?;
-        if name == "test" {
-            let gold: Vec<_> = gold.iter().map(Sentence::entities).collect();
-            finished.outcome.test = Some(metrics::entities(&gold, &predicted)?);
-        }
-        let tagged = gold.iter().zip(predicted).map(|(sentence, prediction)| prediction.onto(sentence.clone()));
-        predictions.push((name, tagged.collect::<Result<Vec<_>, _>>()?));
-    }
-    let sizes = (original.len(), pools.iter().map(|pool| pool.sentences.len()).sum());
-    run.finish(&finished, sizes, &predictions, args.overwrite)?;
-    let outcome = &finished.outcome;
+    let outcome = &job.complete(run, trainer, dev, test, progress, |_| ())?;
     if let Some(why) = &outcome.stopped {
         bail!("{why}; the last good weights are in {}", settings.output.join("model").display());
     }

@@ -9,6 +9,7 @@ mod attacks;
 mod batch;
 mod canary;
 mod data;
+mod experiment;
 #[expect(dead_code, reason = "the student's tests need more of it")]
 #[path = "../../../student/tests/it/fake_hub.rs"]
 mod fake_hub;

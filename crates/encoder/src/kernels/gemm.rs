@@ -8,12 +8,16 @@
 //! An element's sum is one chain over the inner dimension, whatever the sizes of block and matrix: a row of the result
 //! does not depend on how many other rows there are.
 
+use std::cell::RefCell;
+
 #[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512};
+use super::simd::{Avx2, Avx512, Avx512Bf16};
 use super::{
     add_columns,
+    scratch::Scratch,
     simd::{Portable, Simd},
 };
+use crate::buffer::Word;
 
 /// Where the elements of a block of `a` lie.
 #[derive(Clone, Copy)]
@@ -48,37 +52,80 @@ pub(crate) enum Destination {
     Accumulate,
 }
 
-/// `(inner dimension, a, a's stride, panel, to, to's row stride, destination)`
-type Block = unsafe fn(usize, *const f32, usize, *const f32, *mut f32, usize, Destination);
+/// What operands are made of: a number, or several neighbours of the inner dimension in one.
+pub(crate) trait Element: Word {
+    /// Numbers in one.
+    const NUMBERS: usize;
+    /// What a profile calls a linear layer's products: forward, back to its inputs and back to its weights.
+    const PRODUCTS: [&'static str; 3];
+    /// The kernels of all instruction sets, the best first; the last one is for every processor.
+    const KERNELS: &'static [&'static Gemm<Self>];
 
-/// The kernels of one instruction set.
-pub(crate) struct Gemm {
-    /// Numbers in a vector.
-    lanes: usize,
-    /// By number of rows less one and of vectors less one, for [`Rows::Apart`] and [`Rows::Together`].
-    apart: &'static [[Block; VECTORS]],
-    together: &'static [[Block; VECTORS]],
-    /// Transposes a square of `lanes` by `lanes`: `(from, its row stride, to, its row stride)`.
-    transpose: unsafe fn(*const f32, usize, *mut f32, usize),
-    /// Copies whole vectors: `(from, its row stride, rows, columns, to, its row stride)`.
-    copy: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
-    /// Packs whole blocks of rows: `(from, distance of columns, inner dimension, blocks, to)`.
-    blocks: unsafe fn(*const f32, usize, usize, usize, *mut f32),
+    /// `a b + sum`, summed over the numbers in an element.
+    fn multiply_add<S: Simd>(simd: S, a: S::Vector, b: S::Vector, sum: S::Vector) -> S::Vector;
+
+    /// Adds to `sums` the sums of the columns of `rows`, which are as wide, row after row.
+    fn add_columns(rows: &[Self], sums: &mut [f32]);
+
+    /// Lends what this thread packs panels and rows into.
+    fn with_packed<R>(f: impl FnOnce(&mut [Scratch<Self>; 2]) -> R) -> R;
 }
 
-impl Gemm {
+impl Element for f32 {
+    const NUMBERS: usize = 1;
+    const PRODUCTS: [&'static str; 3] = ["matmul, forward", "matmul, back to inputs", "matmul, back to weights"];
+    const KERNELS: &'static [&'static Gemm] = &[
+        #[cfg(target_arch = "x86_64")]
+        &avx512::gemm(),
+        #[cfg(target_arch = "x86_64")]
+        &avx2::gemm(),
+        &portable::gemm(),
+    ];
+
+    #[inline(always)]
+    fn multiply_add<S: Simd>(simd: S, a: S::Vector, b: S::Vector, sum: S::Vector) -> S::Vector {
+        simd.fma(a, b, sum)
+    }
+
+    fn add_columns(rows: &[Self], sums: &mut [f32]) {
+        add_columns(rows, sums);
+    }
+
+    fn with_packed<R>(f: impl FnOnce(&mut [Scratch; 2]) -> R) -> R {
+        thread_local! {
+            static PACKED: RefCell<[Scratch; 2]> = RefCell::default();
+        }
+        PACKED.with_borrow_mut(f)
+    }
+}
+
+/// `(inner dimension, a, a's stride, panel, to, to's row stride, destination)`
+type Block<T> = unsafe fn(usize, *const T, usize, *const T, *mut f32, usize, Destination);
+
+/// The kernels of one instruction set.
+pub(crate) struct Gemm<T: 'static = f32> {
+    /// Of the instruction set.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for messages of tests"))]
+    name: &'static str,
+    /// Elements in a vector.
+    lanes: usize,
+    /// Whether the processor has the instructions.
+    present: fn() -> bool,
+    /// By number of rows less one and of vectors less one, for [`Rows::Apart`] and [`Rows::Together`].
+    apart: &'static [[Block<T>; VECTORS]],
+    together: &'static [[Block<T>; VECTORS]],
+    /// Transposes a square of `lanes` by `lanes`: `(from, its row stride, to, its row stride)`.
+    transpose: unsafe fn(*const T, usize, *mut T, usize),
+    /// Copies whole vectors: `(from, its row stride, rows, columns, to, its row stride)`.
+    copy: unsafe fn(*const T, usize, usize, usize, *mut T, usize),
+    /// Packs whole blocks of rows: `(from, distance of columns, inner dimension, blocks, to)`.
+    blocks: unsafe fn(*const T, usize, usize, usize, *mut T),
+}
+
+impl<T: Element> Gemm<T> {
     /// The best kernels for this processor.
     pub(crate) fn get() -> &'static Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if super::has_avx512() {
-                return &AVX512;
-            }
-            if super::has_avx2() {
-                return &AVX2;
-            }
-        }
-        &PORTABLE
+        T::KERNELS.iter().find(|kernels| (kernels.present)()).expect("the last is for every processor: this is a bug")
     }
 
     /// The most rows of a block.
@@ -109,10 +156,10 @@ impl Gemm {
     /// `from` holds what the sizes say.
     pub(crate) unsafe fn pack_columns(
         &self,
-        (from, lie): (*const f32, Columns),
+        (from, lie): (*const T, Columns),
         inner: usize,
         columns: usize,
-        panels: &mut [f32],
+        panels: &mut [T],
     ) {
         for (left, width) in self.panels(columns) {
             let panel = &mut panels[left * inner..(left + width) * inner];
@@ -131,7 +178,7 @@ impl Gemm {
 
     /// # Safety
     /// `from` holds as many rows as the panel, of `columns` numbers, that begin `stride` apart.
-    unsafe fn pack_together(&self, from: *const f32, stride: usize, columns: usize, width: usize, panel: &mut [f32]) {
+    unsafe fn pack_together(&self, from: *const T, stride: usize, columns: usize, width: usize, panel: &mut [T]) {
         let vectors = columns / self.lanes * self.lanes;
         // SAFETY: the caller's.
         unsafe { (self.copy)(from, stride, panel.len() / width, vectors, panel.as_mut_ptr(), width) };
@@ -139,7 +186,7 @@ impl Gemm {
             for (row, to) in panel.chunks_exact_mut(width).enumerate() {
                 for (column, to) in to.iter_mut().enumerate().skip(vectors) {
                     // SAFETY: the caller's.
-                    *to = if column < columns { unsafe { *from.add(row * stride + column) } } else { 0.0 };
+                    *to = if column < columns { unsafe { *from.add(row * stride + column) } } else { T::default() };
                 }
             }
         }
@@ -147,7 +194,7 @@ impl Gemm {
 
     /// # Safety
     /// `from` holds `columns` columns of neighbours, as long as the panel is high, that begin `stride` apart.
-    unsafe fn pack_apart(&self, from: *const f32, stride: usize, columns: usize, width: usize, panel: &mut [f32]) {
+    unsafe fn pack_apart(&self, from: *const T, stride: usize, columns: usize, width: usize, panel: &mut [T]) {
         let (lanes, inner) = (self.lanes, panel.len() / width);
         let (down, across) = (inner / lanes * lanes, columns / lanes * lanes);
         for row in (0..down).step_by(lanes) {
@@ -163,7 +210,7 @@ impl Gemm {
         for (row, to) in panel.chunks_exact_mut(width).enumerate() {
             for (column, to) in to.iter_mut().enumerate().skip(if row < down { across } else { 0 }) {
                 // SAFETY: the caller's.
-                *to = if column < columns { unsafe { *from.add(column * stride + row) } } else { 0.0 };
+                *to = if column < columns { unsafe { *from.add(column * stride + row) } } else { T::default() };
             }
         }
     }
@@ -172,7 +219,7 @@ impl Gemm {
     ///
     /// # Safety
     /// `from` holds what the sizes say.
-    pub(crate) unsafe fn pack_rows(&self, from: *const f32, stride: usize, inner: usize, rows: usize, to: &mut [f32]) {
+    pub(crate) unsafe fn pack_rows(&self, from: *const T, stride: usize, inner: usize, rows: usize, to: &mut [T]) {
         assert_eq!(to.len(), rows * inner, "the rows fit: this is a bug");
         let whole = rows / self.rows();
         // SAFETY: the caller's, and the assertion.
@@ -189,9 +236,9 @@ impl Gemm {
     }
 
     /// Adds to `sums` the sum of each of the rows that [`Self::pack_rows`] left in `packed`.
-    pub(crate) fn add_row_sums(&self, packed: &[f32], inner: usize, sums: &mut [f32]) {
+    pub(crate) fn add_row_sums(&self, packed: &[T], inner: usize, sums: &mut [f32]) {
         for (block, sums) in packed.chunks(self.rows() * inner).zip(sums.chunks_mut(self.rows())) {
-            add_columns(block, sums);
+            T::add_columns(block, sums);
         }
     }
 
@@ -204,8 +251,8 @@ impl Gemm {
         &self,
         rows: usize,
         inner: usize,
-        (a, lie): (*const f32, Rows),
-        panels: &[f32],
+        (a, lie): (*const T, Rows),
+        panels: &[T],
         columns: usize,
         (to, to_stride): (*mut f32, usize),
         destination: Destination,
@@ -249,19 +296,19 @@ impl Gemm {
 /// # Safety
 /// `from` and `to` hold as much.
 #[inline(always)]
-unsafe fn copy<S: Simd>(
+unsafe fn copy<S: Simd, T: Element>(
     simd: S,
-    from: *const f32,
+    from: *const T,
     stride: usize,
     rows: usize,
     columns: usize,
-    to: *mut f32,
+    to: *mut T,
     width: usize,
 ) {
     for row in 0..rows {
         for left in (0..columns / S::LANES * S::LANES).step_by(S::LANES) {
             // SAFETY: the caller's.
-            unsafe { simd.store(simd.load(from.add(row * stride + left)), to.add(row * width + left)) };
+            unsafe { simd.store(simd.load(from.add(row * stride + left).cast()), to.add(row * width + left).cast()) };
         }
     }
 }
@@ -271,13 +318,19 @@ unsafe fn copy<S: Simd>(
 /// # Safety
 /// `from` and `to` hold so many blocks of `ROWS` rows.
 #[inline(always)]
-unsafe fn blocks<const ROWS: usize>(from: *const f32, stride: usize, inner: usize, blocks: usize, to: *mut f32) {
+unsafe fn blocks<T: Element, const ROWS: usize>(
+    from: *const T,
+    stride: usize,
+    inner: usize,
+    blocks: usize,
+    to: *mut T,
+) {
     for step in 0..inner {
         for block in 0..blocks {
             // SAFETY: the caller's.
             unsafe {
-                let rows = from.add(step * stride + block * ROWS).cast::<[f32; ROWS]>().read_unaligned();
-                to.add((block * inner + step) * ROWS).cast::<[f32; ROWS]>().write_unaligned(rows);
+                let rows = from.add(step * stride + block * ROWS).cast::<[T; ROWS]>().read_unaligned();
+                to.add((block * inner + step) * ROWS).cast::<[T; ROWS]>().write_unaligned(rows);
             }
         }
     }
@@ -286,12 +339,12 @@ unsafe fn blocks<const ROWS: usize>(from: *const f32, stride: usize, inner: usiz
 /// A block of products: `ROWS` rows of `a` times one panel of `WIDTH` vectors. `APART` says which of the two ways `a` lies.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-unsafe fn block<S: Simd, const ROWS: usize, const WIDTH: usize, const APART: bool>(
+unsafe fn block<S: Simd, T: Element, const ROWS: usize, const WIDTH: usize, const APART: bool>(
     simd: S,
     inner: usize,
-    a: *const f32,
+    a: *const T,
     stride: usize,
-    panel: *const f32,
+    panel: *const T,
     to: *mut f32,
     to_stride: usize,
     destination: Destination,
@@ -301,14 +354,14 @@ unsafe fn block<S: Simd, const ROWS: usize, const WIDTH: usize, const APART: boo
         let mut b = [simd.splat(0.0); WIDTH];
         for (vector, b) in b.iter_mut().enumerate() {
             // SAFETY: the caller's: the panel has this vector.
-            *b = unsafe { simd.load(panel.add((step * WIDTH + vector) * S::LANES)) };
+            *b = unsafe { simd.load(panel.add((step * WIDTH + vector) * S::LANES).cast()) };
         }
         for (row, sums) in sums.iter_mut().enumerate() {
             let place = if APART { row * stride + step } else { step * stride + row };
             // SAFETY: the caller's: `a` has this element.
-            let factor = simd.splat(unsafe { *a.add(place) });
+            let factor = simd.splat(unsafe { a.add(place).cast::<f32>().read() });
             for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = simd.fma(factor, b, *sum);
+                *sum = T::multiply_add(simd, factor, b, *sum);
             }
         }
     }
@@ -324,41 +377,44 @@ unsafe fn block<S: Simd, const ROWS: usize, const WIDTH: usize, const APART: boo
     }
 }
 
-macro_rules! table {
-    ($module:ident, $table:ident, $simd:ty, $new:expr, $(#[$feature:meta])?, [$($rows:literal)+]) => {
-        mod $module {
+/// The kernels of one instruction set, for elements of any kind.
+macro_rules! kernels {
+    ($module:ident, $name:literal, $simd:ty, $new:expr, $present:expr, $(#[$feature:meta])?, [$($rows:literal)+]) => {
+        pub(super) mod $module {
             use super::*;
 
             $(#[$feature])?
             #[allow(unused_unsafe)]
-            pub(super) unsafe fn of<const ROWS: usize, const WIDTH: usize, const APART: bool>(
+            unsafe fn of<T: Element, const ROWS: usize, const WIDTH: usize, const APART: bool>(
                 inner: usize,
-                a: *const f32,
+                a: *const T,
                 stride: usize,
-                panel: *const f32,
+                panel: *const T,
                 to: *mut f32,
                 to_stride: usize,
                 destination: Destination,
             ) {
                 // SAFETY: the caller's.
-                unsafe { block::<$simd, ROWS, WIDTH, APART>($new, inner, a, stride, panel, to, to_stride, destination) };
+                unsafe {
+                    block::<$simd, T, ROWS, WIDTH, APART>($new, inner, a, stride, panel, to, to_stride, destination);
+                }
             }
 
             $(#[$feature])?
             #[allow(unused_unsafe)]
-            pub(super) unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
-                // SAFETY: the caller's.
-                unsafe { <$simd>::transpose($new, from, from_stride, to, to_stride) };
+            unsafe fn transpose<T: Element>(from: *const T, from_stride: usize, to: *mut T, to_stride: usize) {
+                // SAFETY: the caller's; an element is as large as a number, and is only moved.
+                unsafe { <$simd>::transpose($new, from.cast(), from_stride, to.cast(), to_stride) };
             }
 
             $(#[$feature])?
             #[allow(unused_unsafe)]
-            pub(super) unsafe fn copy(
-                from: *const f32,
+            unsafe fn copy<T: Element>(
+                from: *const T,
                 stride: usize,
                 rows: usize,
                 columns: usize,
-                to: *mut f32,
+                to: *mut T,
                 width: usize,
             ) {
                 // SAFETY: the caller's.
@@ -367,79 +423,131 @@ macro_rules! table {
 
             $(#[$feature])?
             #[allow(unused_unsafe)]
-            pub(super) unsafe fn blocks(from: *const f32, stride: usize, inner: usize, blocks: usize, to: *mut f32) {
+            unsafe fn blocks<T: Element>(from: *const T, stride: usize, inner: usize, blocks: usize, to: *mut T) {
                 const ROWS: usize = [$($rows),+].len();
                 // SAFETY: the caller's.
-                unsafe { super::blocks::<ROWS>(from, stride, inner, blocks, to) };
+                unsafe { super::blocks::<T, ROWS>(from, stride, inner, blocks, to) };
+            }
+
+            pub(in crate::kernels) const fn gemm<T: Element>() -> Gemm<T> {
+                Gemm {
+                    name: $name,
+                    lanes: <$simd>::LANES,
+                    present: $present,
+                    apart: const { &[$([of::<T, $rows, 1, true>, of::<T, $rows, 2, true>, of::<T, $rows, 3, true>]),+] },
+                    together: const { &[$([of::<T, $rows, 1, false>, of::<T, $rows, 2, false>, of::<T, $rows, 3, false>]),+] },
+                    transpose: transpose::<T>,
+                    copy: copy::<T>,
+                    blocks: blocks::<T>,
+                }
             }
         }
-        static $table: Gemm = Gemm {
-            lanes: <$simd>::LANES,
-            apart: &[$([$module::of::<$rows, 1, true>, $module::of::<$rows, 2, true>, $module::of::<$rows, 3, true>]),+],
-            together: &[$([$module::of::<$rows, 1, false>, $module::of::<$rows, 2, false>, $module::of::<$rows, 3, false>]),+],
-            transpose: $module::transpose,
-            copy: $module::copy,
-            blocks: $module::blocks,
-        };
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-table!(
-    avx512, AVX512, Avx512, Avx512::new(), #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")],
-    [1 2 3 4 5 6 7 8]
+kernels!(
+    avx512_bf16, "AVX-512 BF16", Avx512Bf16, Avx512Bf16::new(), crate::kernels::has_avx512_bf16,
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")], [1 2 3 4 5 6 7 8]
 );
 #[cfg(target_arch = "x86_64")]
-table!(avx2, AVX2, Avx2, Avx2::new(), #[target_feature(enable = "avx2,fma")], [1 2 3 4]);
-table!(portable, PORTABLE, Portable, Portable, , [1 2 3 4]);
+kernels!(
+    avx512, "AVX-512", Avx512, Avx512::new(), crate::kernels::has_avx512,
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")], [1 2 3 4 5 6 7 8]
+);
+#[cfg(target_arch = "x86_64")]
+kernels!(avx2, "AVX2", Avx2, Avx2::new(), crate::kernels::has_avx2, #[target_feature(enable = "avx2,fma")], [1 2 3 4]);
+kernels!(portable, "portable", Portable, Portable, || true, , [1 2 3 4]);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Stream;
-
-    /// The kernels of every instruction set that this processor has.
-    fn all() -> Vec<(&'static str, &'static Gemm)> {
-        let mut all = vec![("portable", &PORTABLE)];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if crate::kernels::has_avx2() {
-                all.push(("AVX2", &AVX2));
-            }
-            if crate::kernels::has_avx512() {
-                all.push(("AVX-512", &AVX512));
-            }
-        }
-        all
-    }
+    use crate::{
+        kernels::bf16::{Pair, Rounded},
+        random::Stream,
+    };
 
     fn random(n: usize, site: u64) -> Vec<f32> {
         let stream = Stream::new(1, 2, site);
         (0..n).map(|i| stream.uniform(i as u32) as f32 - 0.5).collect()
     }
 
-    /// Every way that the operands may lie, over odd shapes, against sums in f64; nothing beside the result is written to.
-    #[test]
-    fn every_instruction_set_computes_the_product() {
-        for (name, gemm) in all() {
-            for (case, (m, n, k)) in
-                [(1, 1, 1), (1, 50, 3), (9, 17, 33), (8, 48, 64), (23, 100, 16), (3, 7, 40)].into_iter().enumerate()
+    /// How operands come to elements.
+    trait Operand: Element {
+        /// A matrix as it is, from one whose inner dimension runs along its rows.
+        fn along(values: &[f32], columns: usize) -> Vec<Self>;
+        /// The same with the inner dimension across.
+        fn across(values: &[f32], columns: usize) -> Vec<Self>;
+        /// What becomes of a number.
+        fn number(value: f32) -> f64;
+    }
+
+    impl Operand for f32 {
+        fn along(values: &[f32], _: usize) -> Vec<f32> {
+            values.to_vec()
+        }
+        fn across(values: &[f32], _: usize) -> Vec<f32> {
+            values.to_vec()
+        }
+        fn number(value: f32) -> f64 {
+            value.into()
+        }
+    }
+
+    impl Operand for Pair {
+        fn along(values: &[f32], columns: usize) -> Vec<Pair> {
+            Rounded::default().along(values, columns).values().to_vec()
+        }
+        fn across(values: &[f32], columns: usize) -> Vec<Pair> {
+            Rounded::default().across(values, columns).values().to_vec()
+        }
+        fn number(value: f32) -> f64 {
+            half::bf16::from_f32(value).into()
+        }
+    }
+
+    fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+        (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns)).copied().collect()
+    }
+
+    /// Every way that the operands may lie, over odd shapes, against sums in f64 of the same operands; nothing beside the
+    /// result is written to.
+    fn compute_the_product<T: Operand>() {
+        for gemm in T::KERNELS.iter().filter(|gemm| (gemm.present)()) {
+            for (case, (m, n, k)) in [
+                (1, 1, 1),
+                (1, 50, 3),
+                (9, 17, 33),
+                (8, 48, 64),
+                (23, 100, 16),
+                (3, 7, 40),
+                (512, 33, 1),
+                (512, 20, 5),
+                (5, 35, 511),
+            ]
+            .into_iter()
+            .enumerate()
             {
-                // `a` as `[m, k]` and `[k, m]`, `b` as `[k, n]` and `[n, k]`.
-                let transposed = |values: &[f32], rows: usize, columns: usize| -> Vec<f32> {
-                    (0..rows * columns).map(|i| values[i % rows * columns + i / rows]).collect()
-                };
                 let (a, b) = (random(m * k, case as u64), random(k * n, 50 + case as u64));
-                let (a_t, b_t) = (transposed(&a, m, k), transposed(&b, k, n));
-                let mut packed = vec![0.0; m * k];
-                // SAFETY: `a_t` is `[k, m]`.
-                unsafe { gemm.pack_rows(a_t.as_ptr(), m, k, m, &mut packed) };
-                let lies =
-                    [(a.as_ptr(), Rows::Apart(k)), (a_t.as_ptr(), Rows::Together(m)), (packed.as_ptr(), Rows::Packed)];
-                for from in [(b.as_ptr(), Columns::Together(n)), (b_t.as_ptr(), Columns::Apart(k))] {
-                    let mut panels = vec![f32::NAN; gemm.padded(n) * k];
-                    // SAFETY: `b` is `[k, n]`, `b_t` its transpose.
-                    unsafe { gemm.pack_columns(from, k, n, &mut panels) };
+                let [a_number, b_number] =
+                    [&a, &b].map(|values| values.iter().map(|v| T::number(*v)).collect::<Vec<_>>());
+                // `a` as `[m, inner]` and `[inner, m]`, `b` as `[inner, n]` and `[n, inner]`.
+                let inner = k.div_ceil(T::NUMBERS);
+                let (a, a_t) = (T::along(&a, k), T::across(&transposed(&a, k), m));
+                let (b, b_t) = (T::across(&b, n), T::along(&transposed(&b, n), k));
+                let mut packed = vec![T::default(); m * inner];
+                // SAFETY: `a_t` is `[inner, m]`.
+                unsafe { gemm.pack_rows(a_t.as_ptr(), m, inner, m, &mut packed) };
+                let lies = [
+                    (a.as_ptr(), Rows::Apart(inner)),
+                    (a_t.as_ptr(), Rows::Together(m)),
+                    (packed.as_ptr(), Rows::Packed),
+                ];
+                for from in [(b.as_ptr(), Columns::Together(n)), (b_t.as_ptr(), Columns::Apart(inner))] {
+                    // Of what is not written to, sums are not numbers.
+                    let mut panels = T::along(&vec![f32::NAN; gemm.padded(n) * inner * T::NUMBERS], T::NUMBERS);
+                    // SAFETY: `b` is `[inner, n]`, `b_t` its transpose.
+                    unsafe { gemm.pack_columns(from, inner, n, &mut panels) };
                     for a_lies in lies {
                         for destination in [Destination::Overwrite, Destination::Accumulate] {
                             let stride = n + 3;
@@ -447,25 +555,44 @@ mod tests {
                             let mut to = start.clone();
                             let place = (to.as_mut_ptr(), stride);
                             // SAFETY: all are as large as they are said to be.
-                            unsafe { gemm.product(m, k, a_lies, &panels, n, place, destination) };
+                            unsafe { gemm.product(m, inner, a_lies, &panels, n, place, destination) };
                             for (i, (row, start)) in to.chunks(stride).zip(start.chunks(stride)).enumerate() {
-                                assert_eq!(row[n..], start[n..], "{name}: written beside the result");
+                                assert_eq!(row[n..], start[n..], "{}: written beside the result", gemm.name);
                                 for j in 0..n {
-                                    let terms = (0..k).map(|l| f64::from(a[i * k + l]) * f64::from(b[l * n + j]));
+                                    let sum: f64 = (0..k).map(|l| a_number[i * k + l] * b_number[l * n + j]).sum();
                                     let before = if destination == Destination::Accumulate { start[j] } else { 0.0 };
-                                    let error = f64::from(row[j]) - terms.sum::<f64>() - f64::from(before);
-                                    assert!(error.abs() < 1e-5, "{name}: {m}x{n}x{k} at {i},{j}: off by {error}");
+                                    let error = f64::from(row[j]) - sum - f64::from(before);
+                                    assert!(
+                                        error.abs() < 1e-5,
+                                        "{}: {m}x{n}x{k} at {i},{j}: off by {error}",
+                                        gemm.name
+                                    );
                                 }
                             }
                         }
                     }
                 }
                 let mut sums = vec![1.0; m];
-                gemm.add_row_sums(&packed, k, &mut sums);
-                for (sum, row) in sums.iter().zip(a.chunks(k)) {
-                    assert!((sum - 1.0 - row.iter().sum::<f32>()).abs() < 1e-5, "{name}");
+                gemm.add_row_sums(&packed, inner, &mut sums);
+                for (sum, row) in sums.iter().zip(a_number.chunks(k)) {
+                    let error = f64::from(*sum) - 1.0 - row.iter().sum::<f64>();
+                    assert!(error.abs() < 1e-5, "{}: sum of a row is off by {error}", gemm.name);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_computes_the_product() {
+        compute_the_product::<f32>();
+    }
+
+    #[test]
+    fn every_instruction_set_computes_the_product_of_pairs() {
+        compute_the_product::<Pair>();
+        #[cfg(target_arch = "x86_64")]
+        if !crate::kernels::has_avx512_bf16() {
+            println!("no AVX-512 BF16 here: its kernels were not tested");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{ROW_CHUNK, multiversion, scratch::Shared, share, simd};
+use super::{ROW_CHUNK, matmul::Outputs, multiversion, share, simd};
 use crate::profile;
 
 /// Elements of the inner dimension that one instruction multiplies and adds up.
@@ -114,22 +114,22 @@ multiversion! {
     }
 }
 
-/// `y = x weightsᵀ`, `[M, N]`, and then `finish(first column, values)` for each part of each row while it is in the cache.
-pub(crate) fn matmul_then(
+/// `y = x weightsᵀ`, `[M, N]`, and then `finish` as in [`super::matmul::matmul_then`].
+pub(crate) fn matmul_then<const COUNT: usize>(
     x: &[f32],
     weights: &Weights,
     activations: &mut Activations,
     y: &mut [f32],
-    finish: impl Fn(usize, &mut [f32]) + Sync,
+    others: [&mut [f32]; COUNT],
+    finish: impl Fn(usize, usize, &mut [f32], [&mut [f32]; COUNT]) + Sync,
 ) {
     let (n, k) = (weights.scales.len(), weights.inner);
-    let m = x.len() / k;
+    let outputs = Outputs::new(y, n, others);
+    let m = outputs.rows();
     assert_eq!(x.len(), m * k, "inner dimensions agree: this is a bug");
-    assert_eq!(y.len(), m * n, "the destination fits: this is a bug");
     let _timer = profile::matmul_timer("matmul, int8", 2.0 * (m * n * k) as f64, m * n + m * k + n * k / 4);
     activations.set(x, k);
     let (row_tiles, column_tiles) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLUMNS));
-    let to = Shared::new(y);
     let block = Block::get();
     (0..row_tiles * column_tiles).into_par_iter().for_each(|tile| {
         let rows = share(tile / column_tiles, row_tiles, m, BLOCK_ROWS);
@@ -139,11 +139,11 @@ pub(crate) fn matmul_then(
             let mut sums = [[0; TILE_COLUMNS]; BLOCK_ROWS];
             block.sums(activations, weights, rows.clone(), columns.clone(), &mut sums);
             for (row, sums) in rows.zip(&sums) {
-                // SAFETY: the row's part lies in the tile, tiles lie in `y` and are disjoint.
-                let y = unsafe { std::slice::from_raw_parts_mut(to.get().add(row * n + columns.start), columns.len()) };
+                // SAFETY: the row's part lies in the tile, and tiles are disjoint.
+                let (y, others) = unsafe { outputs.part(row, &columns) };
                 let (scales, offsets) = (&weights.scales[columns.clone()], &weights.offsets[columns.clone()]);
                 scale(sums, activations.rows[row], scales, offsets, y);
-                finish(columns.start, y);
+                finish(row, columns.start, y, others);
             }
         }
     });
@@ -297,7 +297,7 @@ mod tests {
 
     fn product(x: &[f32], w: &[f32], k: usize) -> Vec<f32> {
         let mut y = vec![0.0; x.len() / k * (w.len() / k)];
-        matmul_then(x, &Weights::new(w, k), &mut Activations::default(), &mut y, |_, _| ());
+        matmul_then(x, &Weights::new(w, k), &mut Activations::default(), &mut y, [], |_, _, _, []| ());
         y
     }
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{
     ROW_CHUNK, add_columns,
-    matmul::{Matrix, matmul_then},
+    matmul::{Destination, Matrix, matmul_then},
     multiversion,
 };
 use crate::{buffer::Buffer, profile::timer, random::Dropout};
@@ -21,7 +21,9 @@ multiversion! {
 /// `y = x weightᵀ + bias`, with `x` `[rows, in]`, `weight` `[out, in]` and `bias` `[out]`.
 pub(crate) fn linear(x: Matrix<'_>, weight: &[f32], bias: &[f32], y: &mut [f32]) {
     let weight = Matrix::new(weight, weight.len() / bias.len());
-    matmul_then(x, weight.transposed(), y, [], |_, column, y, []| add_to(y, &bias[column..column + y.len()]));
+    matmul_then(x, weight.transposed(), y, Destination::Overwrite, [], |_, column, y, []| {
+        add_to(y, &bias[column..column + y.len()]);
+    });
 }
 
 /// Dropout in place; the same for values on the way forward and for gradients on the way back.

@@ -4,13 +4,13 @@
 //!
 //! [`gemm`]: super::gemm
 
-use std::{cell::RefCell, ops::Range};
+use std::{marker::PhantomData, ops::Range};
 
 use rayon::prelude::*;
 
 pub(crate) use super::gemm::Destination;
 use super::{
-    gemm::{Columns, Gemm, Rows},
+    gemm::{Columns, Element, Gemm, Rows},
     scratch::{Scratch, Shared},
     share,
 };
@@ -20,27 +20,33 @@ use crate::profile;
 /// again must stay in a core's second-level cache.
 const TILE_ROWS: usize = 384;
 const TILE_COLUMNS: usize = 192;
-/// Steps of the inner dimension that are made at a time; between them the sums lie in the destination.
+/// Elements of the inner dimension that are multiplied at a time; between them the sums lie in the destination.
 const INNER: usize = 512;
 /// Blocks of rows that are packed at a time where rows must be packed: enough to read whole cache lines.
 const GROUP: usize = 6;
 
 /// A matrix operand, plain or transposed.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    values: &'a [f32],
+pub(crate) struct Matrix<'a, T = f32> {
+    values: &'a [T],
     rows: usize,
     columns: usize,
     row_stride: usize,
     column_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a, T> Matrix<'a, T> {
     /// A row-major matrix of `columns` columns.
-    pub(crate) fn new(values: &'a [f32], columns: usize) -> Self {
+    pub(crate) fn new(values: &'a [T], columns: usize) -> Self {
         let rows = values.len() / columns;
         assert_eq!(values.len(), rows * columns, "a matrix has whole rows: this is a bug");
         Self { values, rows, columns, row_stride: columns, column_stride: 1 }
+    }
+
+    /// What it was made from.
+    #[cfg(test)]
+    pub(crate) fn values(&self) -> &'a [T] {
+        self.values
     }
 
     /// Its transpose.
@@ -55,106 +61,131 @@ impl<'a> Matrix<'a> {
     }
 
     /// The place of an element.
-    fn at(&self, row: usize, column: usize) -> *const f32 {
+    fn at(&self, row: usize, column: usize) -> *const T {
         &raw const self.values[row * self.row_stride + column * self.column_stride]
     }
 }
 
 /// `to = a b` or `to += a b`, with `to` row-major, `[a.rows, b.columns]`.
-pub(crate) fn matmul(a: Matrix<'_>, b: Matrix<'_>, to: &mut [f32], destination: Destination) {
-    run(a, b, to, destination, [], None, |_, _, _, []| ());
+pub(crate) fn matmul<T: Element>(a: Matrix<'_, T>, b: Matrix<'_, T>, to: &mut [f32], destination: Destination) {
+    matmul_then(a, b, to, destination, [], |_, _, _, []| ());
 }
 
-/// `to = a b`, and then `finish(row, first column, values, others)` for each part of each row while it is in the cache,
-/// with the same parts of `others`, which are shaped as `to`.
-pub(crate) fn matmul_then<const N: usize>(
-    a: Matrix<'_>,
-    b: Matrix<'_>,
+/// [`matmul`], and then `finish(row, first column, values, others)` for each part of each row while it is in the cache, with
+/// the same parts of `others`, which are shaped as `to`.
+pub(crate) fn matmul_then<T: Element, const N: usize>(
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
     to: &mut [f32],
+    destination: Destination,
     others: [&mut [f32]; N],
     finish: impl Fn(usize, usize, &mut [f32], [&mut [f32]; N]) + Sync,
 ) {
-    run(a, b, to, Destination::Overwrite, others, None, finish);
+    let outputs = Outputs::new(to, b.columns, others);
+    run(a, b, &outputs, destination, None, finish);
 }
 
 /// The gradients of a linear layer's weight `[out, in]` and bias `[out]`, from that of its output and its input: adds `d_yᵀ x`
 /// and the column sums of `d_y`.
-pub(crate) fn add_weight_gradients(d_y: Matrix<'_>, x: Matrix<'_>, d_weight: &mut [f32], d_bias: &mut [f32]) {
+pub(crate) fn add_weight_gradients<T: Element>(
+    d_y: Matrix<'_, T>,
+    x: Matrix<'_, T>,
+    d_weight: &mut [f32],
+    d_bias: &mut [f32],
+) {
     assert_eq!(d_bias.len(), d_y.columns, "a bias fits its output: this is a bug");
-    run(d_y.transposed(), x, d_weight, Destination::Accumulate, [], Some(d_bias), |_, _, _, []| ());
+    let outputs = Outputs::new(d_weight, x.columns, []);
+    run(d_y.transposed(), x, &outputs, Destination::Accumulate, Some(Shared::new(d_bias)), |_, _, _, []| ());
 }
 
-fn run<const N: usize>(
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    to: &mut [f32],
+/// To each of `row_sums` the sum of a row of `a` is added, which then is a transpose.
+fn run<T: Element, const N: usize>(
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    outputs: &Outputs<'_, N>,
     destination: Destination,
-    others: [&mut [f32]; N],
-    row_sums: Option<&mut [f32]>,
+    row_sums: Option<Shared>,
     finish: impl Fn(usize, usize, &mut [f32], [&mut [f32]; N]) + Sync,
 ) {
     let (m, n, k) = (a.rows, b.columns, a.columns);
     assert_eq!(k, b.rows, "inner dimensions agree: this is a bug");
-    assert!(others.iter().all(|other| other.len() == m * n), "what goes beside the destination fits: this is a bug");
-    assert_eq!(to.len(), m * n, "the destination fits: this is a bug");
+    assert_eq!((outputs.rows, outputs.stride), (m, n), "the destination fits: this is a bug");
+    let [forward, to_inputs, to_weights] = T::PRODUCTS;
     let name = match (a.column_stride, b.column_stride) {
-        (1, 1) => "matmul, back to inputs",
-        (1, _) => "matmul, forward",
-        _ => "matmul, back to weights",
+        (1, 1) => to_inputs,
+        (1, _) => forward,
+        _ => to_weights,
     };
-    let _timer = profile::matmul_timer(name, 2.0 * (m * n * k) as f64, m * n + m * k + n * k);
+    let _timer = profile::matmul_timer(name, 2.0 * (m * n * k * T::NUMBERS) as f64, m * n + m * k + n * k);
     let (row_tiles, column_tiles) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLUMNS));
-    let outputs = Outputs {
-        to: Shared::new(to),
-        stride: n,
-        others: others.map(Shared::new),
-        row_sums: row_sums.map(Shared::new),
-    };
     (0..row_tiles * column_tiles).into_par_iter().for_each(|tile| {
         let gemm = Gemm::get();
         let tile = Tile {
             gemm,
             rows: share(tile / column_tiles, row_tiles, m, gemm.rows()),
             columns: share(tile % column_tiles, column_tiles, n, gemm.columns()),
-            outputs: &outputs,
+            outputs,
+            row_sums,
         };
         // SAFETY: tiles lie in `to` and are disjoint.
-        PACKED.with_borrow_mut(|packed| unsafe { tile.fill(a, b, destination, packed, &finish) });
+        T::with_packed(|packed| unsafe { tile.fill(a, b, destination, packed, &finish) });
     });
 }
 
-/// Where a product goes.
-struct Outputs<const N: usize> {
+/// Where a product goes, and what goes beside it, a row-major matrix each.
+pub(crate) struct Outputs<'a, const N: usize> {
     to: Shared,
-    stride: usize,
-    /// Shaped as `to`.
     others: [Shared; N],
-    /// To each of these the sum of a row of `a` is added; `a` is a transpose.
-    row_sums: Option<Shared>,
+    rows: usize,
+    stride: usize,
+    borrowed: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a, const N: usize> Outputs<'a, N> {
+    pub(crate) fn new(to: &'a mut [f32], columns: usize, others: [&'a mut [f32]; N]) -> Self {
+        let rows = to.len() / columns;
+        assert_eq!(to.len(), rows * columns, "a matrix has whole rows: this is a bug");
+        assert!(others.iter().all(|other| other.len() == to.len()), "what goes beside it fits: this is a bug");
+        Self { to: Shared::new(to), others: others.map(Shared::new), rows, stride: columns, borrowed: PhantomData }
+    }
+
+    /// The rows of each.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// A part of a row of each.
+    ///
+    /// # Safety
+    /// Nobody else uses these columns of the row.
+    pub(crate) unsafe fn part(&self, row: usize, columns: &Range<usize>) -> (&'a mut [f32], [&'a mut [f32]; N]) {
+        assert!(row < self.rows && columns.end <= self.stride, "the part lies in the matrix: this is a bug");
+        // SAFETY: the assertion, and the caller's.
+        let part = |of: Shared| unsafe {
+            std::slice::from_raw_parts_mut(of.get().add(row * self.stride + columns.start), columns.len())
+        };
+        (part(self.to), self.others.map(part))
+    }
 }
 
 /// A part of the destination.
-struct Tile<'a, const N: usize> {
-    gemm: &'static Gemm,
+struct Tile<'a, T: 'static, const N: usize> {
+    gemm: &'static Gemm<T>,
     rows: Range<usize>,
     columns: Range<usize>,
-    outputs: &'a Outputs<N>,
+    outputs: &'a Outputs<'a, N>,
+    row_sums: Option<Shared>,
 }
 
-thread_local! {
-    /// What a thread packs panels and rows into.
-    static PACKED: RefCell<[Scratch; 2]> = RefCell::default();
-}
-
-impl<const N: usize> Tile<'_, N> {
+impl<T: Element, const N: usize> Tile<'_, T, N> {
     /// # Safety
     /// The tile lies in the destination, and nobody else uses it.
     unsafe fn fill(
         &self,
-        a: Matrix<'_>,
-        b: Matrix<'_>,
+        a: Matrix<'_, T>,
+        b: Matrix<'_, T>,
         destination: Destination,
-        [panels, packed_rows]: &mut [Scratch; 2],
+        [panels, packed_rows]: &mut [Scratch<T>; 2],
         finish: &(impl Fn(usize, usize, &mut [f32], [&mut [f32]; N]) + Sync),
     ) {
         let (columns, stride) = (self.columns.len(), self.outputs.stride);
@@ -166,7 +197,7 @@ impl<const N: usize> Tile<'_, N> {
             for top in self.rows.clone().step_by(GROUP * self.gemm.rows()) {
                 let rows = top..self.rows.end.min(top + GROUP * self.gemm.rows());
                 let from = a.at(rows.start, inner.start);
-                let operand = if a.column_stride == 1 {
+                let operand = if a.column_stride == 1 && self.row_sums.is_none() {
                     (from, Rows::Apart(a.row_stride))
                 } else {
                     // The elements of a column of `a` are neighbours, but its columns are pages apart.
@@ -174,7 +205,7 @@ impl<const N: usize> Tile<'_, N> {
                     // SAFETY: the rows lie in `a`, whose slice holds what its sizes say.
                     unsafe { self.gemm.pack_rows(from, a.column_stride, inner.len(), rows.len(), packed) };
                     // The tiles of the first columns see to the sums.
-                    if let Some(sums) = self.outputs.row_sums.filter(|_| self.columns.start == 0) {
+                    if let Some(sums) = self.row_sums.filter(|_| self.columns.start == 0) {
                         // SAFETY: these rows are only this tile's.
                         let sums = unsafe { std::slice::from_raw_parts_mut(sums.get().add(rows.start), rows.len()) };
                         self.gemm.add_row_sums(packed, inner.len(), sums);
@@ -189,10 +220,8 @@ impl<const N: usize> Tile<'_, N> {
                 if step + 1 == steps {
                     for row in rows {
                         // SAFETY: the row's part lies in the tile.
-                        let part = |of: Shared| unsafe {
-                            std::slice::from_raw_parts_mut(of.get().add(row * stride + self.columns.start), columns)
-                        };
-                        finish(row, self.columns.start, part(self.outputs.to), self.outputs.others.map(part));
+                        let (values, others) = unsafe { self.outputs.part(row, &self.columns) };
+                        finish(row, self.columns.start, values, others);
                     }
                 }
             }
@@ -200,7 +229,7 @@ impl<const N: usize> Tile<'_, N> {
     }
 
     /// The tile's columns of rows `inner` of `b`, as panels.
-    fn pack_columns<'a>(&self, b: Matrix<'_>, inner: Range<usize>, to: &'a mut Scratch) -> &'a [f32] {
+    fn pack_columns<'a>(&self, b: Matrix<'_, T>, inner: Range<usize>, to: &'a mut Scratch<T>) -> &'a [T] {
         let Self { gemm, columns, .. } = self;
         let panels = to.take(gemm.padded(columns.len()) * inner.len());
         let lie = if b.column_stride == 1 { Columns::Together(b.row_stride) } else { Columns::Apart(b.column_stride) };

@@ -8,6 +8,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod attention;
+pub(crate) mod bf16;
 pub(crate) mod crf;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
@@ -87,6 +88,12 @@ pub(crate) fn has_avx512() -> bool {
         && is_x86_feature_detected!("avx512dq")
 }
 
+/// Whether it has AVX-512 BF16 besides.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx512_bf16() -> bool {
+    has_avx512() && is_x86_feature_detected!("avx512bf16")
+}
+
 /// Part number `index` of `tiles` even shares of `size`, in whole units: no tile is a sliver.
 pub(crate) fn share(index: usize, tiles: usize, size: usize, unit: usize) -> Range<usize> {
     let bound = |index: usize| (index * size.div_ceil(unit) / tiles * unit).min(size);
@@ -96,19 +103,25 @@ pub(crate) fn share(index: usize, tiles: usize, size: usize, unit: usize) -> Ran
 multiversion! {
     /// Adds to `sums` the sums of the columns of `rows`, which are as wide, row after row.
     pub(crate) fn add_columns(rows: &[f32], sums: &mut [f32]) {
-        if let Ok(sums) = <&mut [f32; 8]>::try_from(&mut *sums) {
-            // The usual width, in a register.
-            for row in rows.as_chunks::<8>().0 {
-                for (sum, v) in sums.iter_mut().zip(row) {
-                    *sum += v;
-                }
-            }
-            return;
-        }
-        for row in rows.chunks_exact(sums.len()) {
+        add_columns_of(rows, sums, |v| *v);
+    }
+}
+
+/// [`add_columns`], of what `number` makes of each element.
+#[inline(always)]
+pub(crate) fn add_columns_of<T>(rows: &[T], sums: &mut [f32], number: impl Fn(&T) -> f32) {
+    if let Ok(sums) = <&mut [f32; 8]>::try_from(&mut *sums) {
+        // The usual width, in a register.
+        for row in rows.as_chunks::<8>().0 {
             for (sum, v) in sums.iter_mut().zip(row) {
-                *sum += v;
+                *sum += number(v);
             }
+        }
+        return;
+    }
+    for row in rows.chunks_exact(sums.len()) {
+        for (sum, v) in sums.iter_mut().zip(row) {
+            *sum += number(v);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Memory that a thread works in and keeps for the next task, and memory that tasks share.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Word};
 
 /// Numbers that a thread works in, of any value.
 #[derive(Default)]
-pub(crate) struct Scratch(Buffer);
+pub(crate) struct Scratch<T = f32>(Buffer<T>);
 
-impl Scratch {
+impl<T: Word> Scratch<T> {
     /// So many of them.
-    pub(crate) fn take(&mut self, len: usize) -> &mut [f32] {
+    pub(crate) fn take(&mut self, len: usize) -> &mut [T] {
         self.0.resize(len);
         &mut self.0
     }

@@ -28,6 +28,8 @@ pub(crate) trait Simd: Copy {
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a b + c`, rounded once where the instruction set can do so.
     fn fma(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `a₀ b₀ + (a₁ b₁ + c)` of vectors whose lanes are pairs of bf16, `a₁` in a lane's upper half.
+    fn fma_pairs(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
 
     /// The same of single numbers, for loops that the compiler vectorises.
     fn fused(self, a: f32, b: f32, c: f32) -> f32;
@@ -131,6 +133,9 @@ fn each(f: impl Fn(usize) -> f32) -> [f32; 4] {
     [f(0), f(1), f(2), f(3)]
 }
 
+/// The bits of a lane where the second of a pair of bf16 lies.
+const UPPER_HALF: i32 = 0xffff_0000_u32.cast_signed();
+
 /// Any processor: arrays, for the compiler to vectorise.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
@@ -170,6 +175,12 @@ impl Simd for Portable {
         each(|i| self.fused(a[i], b[i], c[i]))
     }
     #[inline(always)]
+    fn fma_pairs(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        let upper = |v: f32| f32::from_bits(v.to_bits() & UPPER_HALF.cast_unsigned());
+        let lower = |v: f32| f32::from_bits(v.to_bits() << 16);
+        each(|i| self.fused(lower(a[i]), lower(b[i]), self.fused(upper(a[i]), upper(b[i]), c[i])))
+    }
+    #[inline(always)]
     fn fused(self, a: f32, b: f32, c: f32) -> f32 {
         // Without the instruction, a fused operation would be a slow library call.
         if cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
@@ -187,7 +198,7 @@ impl Simd for Portable {
 
 macro_rules! x86 {
     ($name:ident, $vector:ty, $lanes:literal, $doc:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
-     $max:ident, $min:ident, $fma:ident, $transpose:ident) => {
+     $max:ident, $min:ident, $fma:ident, $fma_pairs:ident, $transpose:ident) => {
         #[doc = $doc]
         #[cfg(target_arch = "x86_64")]
         #[derive(Clone, Copy)]
@@ -243,6 +254,11 @@ macro_rules! x86 {
                 unsafe { $fma(a, b, c) }
             }
             #[inline(always)]
+            fn fma_pairs(self, a: $vector, b: $vector, c: $vector) -> $vector {
+                // SAFETY: as above.
+                unsafe { $fma_pairs(a, b, c) }
+            }
+            #[inline(always)]
             fn fused(self, a: f32, b: f32, c: f32) -> f32 {
                 a.mul_add(b, c)
             }
@@ -253,6 +269,35 @@ macro_rules! x86 {
             }
         }
     };
+}
+
+/// The instruction's own sums: it rounds after each of the two products, as [`fma_pairs_16`] does, but takes subnormal
+/// numbers for zeros.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn dot_pairs_16(a: __m512, b: __m512, c: __m512) -> __m512 {
+    // SAFETY: 512 bits are 512 bits.
+    let [a, b] = [a, b].map(|v| unsafe { std::mem::transmute::<__m512, __m512bh>(v) });
+    _mm512_dpbf16_ps(c, a, b)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn fma_pairs_16(a: __m512, b: __m512, c: __m512) -> __m512 {
+    let upper = |v| _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(UPPER_HALF)));
+    let lower = |v| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(v)));
+    _mm512_fmadd_ps(lower(a), lower(b), _mm512_fmadd_ps(upper(a), upper(b), c))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn fma_pairs_8(a: __m256, b: __m256, c: __m256) -> __m256 {
+    let upper = |v| _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(UPPER_HALF)));
+    let lower = |v| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(v)));
+    _mm256_fmadd_ps(lower(a), lower(b), _mm256_fmadd_ps(upper(a), upper(b), c))
 }
 
 /// # Safety
@@ -342,6 +387,22 @@ x86!(
     _mm512_max_ps,
     _mm512_min_ps,
     _mm512_fmadd_ps,
+    fma_pairs_16,
+    transpose_16
+);
+x86!(
+    Avx512Bf16,
+    __m512,
+    16,
+    "AVX-512 F, VL, BW, DQ and BF16.",
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_max_ps,
+    _mm512_min_ps,
+    _mm512_fmadd_ps,
+    dot_pairs_16,
     transpose_16
 );
 x86!(
@@ -356,6 +417,7 @@ x86!(
     _mm256_max_ps,
     _mm256_min_ps,
     _mm256_fmadd_ps,
+    fma_pairs_8,
     transpose_8
 );
 

@@ -13,8 +13,14 @@ fn network(threads: usize) -> Network {
 }
 
 fn network_of(config: EncoderConfig, threads: usize) -> Network {
+    network_in(Precision::F32, config, threads)
+}
+
+fn network_in(precision: Precision, config: EncoderConfig, threads: usize) -> Network {
     let parameters = Parameters::initialised(&config, CLASSES, 11).unwrap();
-    Network::new(config, parameters, &NetworkOptions::with_threads(Some(threads))).unwrap()
+    let mut options = NetworkOptions::with_threads(Some(threads));
+    options.precision = precision;
+    Network::new(config, parameters, &options).unwrap()
 }
 
 /// A small model of every family.
@@ -42,11 +48,13 @@ fn train(mut network: Network) -> Vec<u32> {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    for config in configs() {
-        let one = train(network_of(config.clone(), 1));
+    for (config, precision) in
+        configs().flat_map(|config| [Precision::F32, Precision::Bf16].map(|p| (config.clone(), p)))
+    {
+        let one = train(network_in(precision, config.clone(), 1));
         for threads in [2, 3, 8] {
-            let other = train(network_of(config.clone(), threads));
-            assert!(one == other, "{:?}, {threads} threads: other bits than one thread", config.family);
+            let other = train(network_in(precision, config.clone(), threads));
+            assert!(one == other, "{:?}, {precision}, {threads} threads: other bits than one thread", config.family);
         }
     }
 }
@@ -56,33 +64,68 @@ fn neighbours_do_not_change_a_bit() {
     configs().for_each(|config| compare_alone_and_together(network_of(config, 2)));
 }
 
-fn in_int8(config: EncoderConfig, threads: usize) -> Network {
-    let parameters = Parameters::initialised(&config, CLASSES, 11).unwrap();
-    let mut options = NetworkOptions::with_threads(Some(threads));
-    options.precision = Precision::Int8;
-    Network::new(config, parameters, &options).unwrap()
-}
-
+/// Rounding is seen in the logits, stays small, and does not depend on threads, neighbours and parameters from before.
 #[test]
-fn int8_is_close_and_does_not_look_at_neighbours_either() {
-    for config in configs() {
+fn rounded_logits_are_close_and_do_not_look_at_neighbours_either() {
+    for (config, (precision, most)) in
+        configs().flat_map(|config| [(Precision::Bf16, 0.03), (Precision::Int8, 0.1)].map(|p| (config.clone(), p)))
+    {
         let batch = pack(&sequences(&[5, 1, 40, 17]));
         let rows: Vec<usize> = (0..batch.tokens()).rev().step_by(3).collect();
         let exact = network_of(config.clone(), 2).logits(&batch, &rows).unwrap().to_vec();
-        let mut network = in_int8(config.clone(), 1);
+        let mut network = network_in(precision, config.clone(), 1);
         let rounded = network.logits(&batch, &rows).unwrap().to_vec();
-        assert_eq!(rounded, in_int8(config.clone(), 3).logits(&batch, &rows).unwrap());
+        assert_eq!(rounded, network_in(precision, config.clone(), 3).logits(&batch, &rows).unwrap());
         let largest = exact.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
         let error = exact.iter().zip(&rounded).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
-        assert!(error > 0.0 && error < 0.1 * largest, "{:?}: off by {error} of {largest}", config.family);
-        // Other parameters are rounded anew.
+        assert!(error > 0.0 && error < most * largest, "{:?}, {precision}: off by {error} of {largest}", config.family);
+        // Another precision takes its own weights, and other parameters are rounded anew.
+        network.set_precision(Precision::F32);
+        assert_eq!(network.logits(&batch, &rows).unwrap(), exact);
+        network.set_precision(precision);
+        assert_eq!(network.logits(&batch, &rows).unwrap(), rounded);
         let zeros = vec![0.0; network.state().0.values().len()];
         network.set_parameters(&zeros).unwrap();
         assert!(network.logits(&batch, &rows).unwrap().iter().all(|logit| *logit == 0.0));
-        let classes = vec![0; rows.len()];
-        let error = network.accumulate(&batch, &Targets::new(&rows, &classes)).unwrap_err();
-        assert!(error.to_string().contains("for prediction alone"), "{error}");
-        compare_alone_and_together(in_int8(config, 2));
+        compare_alone_and_together(network_in(precision, config, 2));
+    }
+}
+
+#[test]
+fn eight_bits_do_not_train() {
+    let mut network = network_in(Precision::Int8, small_config(), 1);
+    let error = network.accumulate(&pack(&sequences(&[4])), &Targets::new(&[1], &[0])).unwrap_err();
+    assert!(error.to_string().contains("int8, which is for prediction alone"), "{error}");
+}
+
+/// What is learnt in bf16 is what is learnt in f32: gradients point the same way, and losses fall alike. Weights are rounded
+/// anew after each step.
+#[test]
+fn bf16_learns_as_f32_does() {
+    let batch = pack(&sequences(&[5, 1, 40, 17, 2, 9, 33]));
+    let rows: Vec<usize> = (0..batch.tokens()).step_by(2).collect();
+    let classes: Vec<u32> = rows.iter().map(|r| (r % CLASSES) as u32).collect();
+    let [exact, rounded] = [Precision::F32, Precision::Bf16].map(|precision| {
+        let mut network = network_in(precision, small_config(), 2);
+        let targets = Targets { scale: 1.0 / rows.len() as f32, seed: 3, ..Targets::new(&rows, &classes) };
+        network.accumulate(&batch, &targets).unwrap();
+        let gradient = network.gradients().unwrap().values().to_vec();
+        let mut losses = Vec::new();
+        for pass in 0..120 {
+            losses.push(network.accumulate(&batch, &Targets { pass, ..targets }).unwrap() / rows.len() as f64);
+            network.update(&AdamW::default(), 2e-3);
+        }
+        (gradient, losses)
+    });
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let cosine = dot(&exact.0, &rounded.0) / (dot(&exact.0, &exact.0) * dot(&rounded.0, &rounded.0)).sqrt();
+    assert!(cosine > 0.999 && exact.0 != rounded.0, "gradients: cosine {cosine}");
+    for (step, (exact, rounded)) in exact.1.iter().zip(&rounded.1).take(30).enumerate() {
+        assert!((exact - rounded).abs() < 0.02, "step {step}: loss {rounded}, in f32 {exact}");
+    }
+    for losses in [exact.1, rounded.1] {
+        let last = losses[100..].iter().sum::<f64>() / 20.0;
+        assert!(losses[0] > 2.0 && last < 0.4, "losses from {} to {last}", losses[0]);
     }
 }
 

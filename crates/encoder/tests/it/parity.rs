@@ -8,7 +8,7 @@ use std::{
 
 use apprentice_encoder::{
     AdamW, EncoderConfig, Family, Network, NetworkOptions, PackedBatch, Parameters, Targets, load_classifier,
-    load_encoder,
+    load_encoder, load_language_model,
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -109,37 +109,46 @@ fn fixture(family: Family) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family.model_type())
 }
 
+/// Holds a small model in a folder, which `load` loads, against what transformers computed with it.
+fn check(directory: &Path, config: EncoderConfig, load: impl Fn(&Path) -> Parameters) {
+    let parameters = load(&directory.join("model.safetensors"));
+    let mut case = Case::new(&directory.join("parity.json"), config, parameters);
+    let logits = case.largest_logit_difference();
+    let loss = case.accumulate();
+    let loss_difference = (loss - case.fixture.losses[0]).abs();
+    // The gradients file has the names and shapes of a model.
+    let expected = load(&directory.join("gradients.safetensors"));
+    let mut worst = (0.0, String::new());
+    for ((tensor, ours), (_, theirs)) in case.network.gradients().unwrap().tensors().zip(expected.tensors()) {
+        let difference = ours.iter().zip(theirs).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+        let largest = theirs.iter().map(|v| f64::from(v.abs())).fold(0.0, f64::max);
+        // Keys' biases get no gradient but rounding: softmax ignores what is added to a whole row.
+        let relative = difference / largest.max(1e-4);
+        if relative > worst.0 {
+            worst = (relative, tensor.name.clone());
+        }
+    }
+    let steps = case.largest_loss_difference();
+    let name = directory.file_name().unwrap().display();
+    println!("{name}: logits {logits:.2e}, loss {loss_difference:.2e}, gradients {worst:?}, ten losses {steps:.2e}");
+    assert!(logits < 1e-4 && loss_difference < 1e-5 && worst.0 < 1e-3 && steps < 1e-4, "{name}");
+}
+
 #[test]
 fn small_random_models_of_every_family() {
     for family in Family::ALL {
         let directory = fixture(family);
         let config = EncoderConfig::read(&directory.join("config.json")).unwrap();
         assert_eq!(config.family, family);
-        let parameters = load_classifier(&directory.join("model.safetensors"), &config, CLASSES).unwrap();
-        let mut case = Case::new(&directory.join("parity.json"), config.clone(), parameters);
-
-        let logits = case.largest_logit_difference();
-        let loss = case.accumulate();
-        let loss_difference = (loss - case.fixture.losses[0]).abs();
-        // The gradients file has the names and shapes of a model.
-        let expected = load_classifier(&directory.join("gradients.safetensors"), &config, CLASSES).unwrap();
-        let mut worst = (0.0, String::new());
-        for ((tensor, ours), (_, theirs)) in case.network.gradients().unwrap().tensors().zip(expected.tensors()) {
-            let difference = ours.iter().zip(theirs).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
-            let largest = theirs.iter().map(|v| f64::from(v.abs())).fold(0.0, f64::max);
-            // Keys' biases get no gradient but rounding: softmax ignores what is added to a whole row.
-            let relative = difference / largest.max(1e-4);
-            if relative > worst.0 {
-                worst = (relative, tensor.name.clone());
-            }
-        }
-        let steps = case.largest_loss_difference();
-        let name = family.model_type();
-        println!(
-            "{name}: logits {logits:.2e}, loss {loss_difference:.2e}, gradients {worst:?}, ten losses {steps:.2e}"
-        );
-        assert!(logits < 1e-4 && loss_difference < 1e-5 && worst.0 < 1e-3 && steps < 1e-4, "{name}");
+        check(&directory, config.clone(), |path| load_classifier(path, &config, CLASSES).unwrap());
     }
+}
+
+#[test]
+fn a_small_random_masked_language_model() {
+    let directory = fixture(Family::Bert).with_file_name("bert-language");
+    let config = EncoderConfig::read(&directory.join("config.json")).unwrap();
+    check(&directory, config.clone(), |path| load_language_model(path, &config, 1).unwrap());
 }
 
 /// What is saved has the names, shapes and bits of what transformers saved, and so loads there as the same model.

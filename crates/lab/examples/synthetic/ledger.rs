@@ -8,7 +8,7 @@ use std::{
 };
 
 use apprentice_core::{Counts, Entity, Provenance, Scores, Sentence, Span, corpus::conll, metrics};
-use apprentice_lab::{DataRef, Experiment, Grid, GridData, GridSystem, Ledger, Run, System, subset};
+use apprentice_lab::{DataRef, Experiment, Grid, GridData, GridSystem, Ledger, Origin, Run, System, subset};
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -172,9 +172,9 @@ pub fn fill(root: &Path, text: &str, texts: &Texts, fate: impl Fn(&System, u64) 
             let train = |_: usize, id: &str| {
                 let part = part.clone()?;
                 write_run(&ledger.run(id), texts, &kept, point, seed, part);
-                let origin =
-                    json!({ "version": "0.1.0", "machine": "a processor that never was, 2 cores", "seconds": 300.0 });
-                Ok(serde_json::from_value(origin).expect("an origin"))
+                let machine = "a processor that never was, 2 cores".to_owned();
+                let origin = Origin { version: "0.1.0".to_owned(), machine, seconds: 300.0 };
+                Ok(origin)
             };
             ledger.work(&[id], 1, train, |_, _| {}).expect("noted");
         }

@@ -264,7 +264,7 @@ impl Report {
         };
         report.compare(&mut pairs)?;
         report.examples = examples::all(&mut reader, &report)?;
-        answers::answer(&mut report, &grid.points()?, &mut reader, &mut pairs)?;
+        answers::answer(&mut report, &grid.experiment.systems()?, &mut reader, &mut pairs)?;
         Ok(report)
     }
 

@@ -1,7 +1,9 @@
-//! Integration tests of `apprentice-lab`, in one binary.
+//! Experiments, ledgers and reports.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic in its helpers too")]
+#![allow(clippy::unwrap_used, reason = "the lint spares test functions only, not their helpers")]
 
+mod grid;
+mod ledger;
 mod report;
 #[path = "../../examples/synthetic/ledger.rs"]
 mod synthetic;

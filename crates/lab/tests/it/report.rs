@@ -361,7 +361,7 @@ fn predictions_that_are_not_those_of_the_result_are_an_error() {
     let id = &lab.grid.systems[1].runs[2];
     replace(&lab.file(id, "predictions.test.conll"), "B-PER", "B-LOC");
     let error = Report::of(&lab.ledger, &lab.grid, &quick()).unwrap_err();
-    assert!(matches!(&error, LabError::Ledger { path, .. } if path.ends_with(id)), "{error}");
+    assert!(matches!(&error, LabError::Ledger { path, .. } if path.ends_with(format!("{id}/run"))), "{error}");
     assert!(error.to_string().contains("other scores than its result.json"), "{error}");
 }
 

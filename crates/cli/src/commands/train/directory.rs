@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::{
-    Finished, Settings, card,
+    Finished, Job, card,
     events::{EVENTS, Events},
 };
 use crate::{output, progress::Progress};
@@ -43,6 +43,13 @@ pub struct CheckpointFlags {
     /// finished)
     #[arg(long, help_heading = None)]
     tensorboard: bool,
+}
+
+impl Default for CheckpointFlags {
+    /// As if none was given.
+    fn default() -> Self {
+        Self { resume: false, checkpoint_minutes: 10.0, checkpoint_steps: None, keep: 2, tensorboard: false }
+    }
 }
 
 impl CheckpointFlags {
@@ -92,7 +99,7 @@ pub fn settings_of(output: &Path, overwrite: bool) -> Result<toml::Table> {
 
 /// A run under way.
 pub struct Run<'a> {
-    settings: &'a Settings,
+    job: &'a Job<'a>,
     flags: &'a CheckpointFlags,
     directory: PathBuf,
     checkpoints: Checkpoints,
@@ -107,19 +114,19 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     /// A new run, with its first checkpoint: a disk that is full or cannot be written to is noticed before anything is
     /// computed.
-    pub fn start(
-        settings: &'a Settings,
-        flags: &'a CheckpointFlags,
-        overwrite: bool,
-        trainer: &mut Trainer,
-    ) -> Result<Self> {
-        let directory = unfinished(&settings.output);
+    pub fn start(job: &'a Job<'a>, flags: &'a CheckpointFlags, trainer: &mut Trainer) -> Result<Self> {
+        let directory = unfinished(job.output);
         if directory.exists() {
-            if !overwrite {
+            if !job.overwrite {
                 bail!(
                     "{}: a run was begun here and not finished: --resume goes on with it, --overwrite begins anew",
                     directory.display()
                 );
+            }
+            if !directory.join(SETTINGS).exists() {
+                // One that was killed while it wrote them leaves a part.
+                files::remove_unfinished(&directory)
+                    .with_context(|| format!("cannot clear {}", directory.display()))?;
             }
             if !directory.join(SETTINGS).exists() && fs::read_dir(&directory).is_ok_and(|mut all| all.next().is_some())
             {
@@ -132,10 +139,10 @@ impl<'a> Run<'a> {
         }
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let mut begin = || {
-            output::write_file(&directory.join(SETTINGS), true, toml::to_string_pretty(settings)?.as_bytes())?;
+            output::write_file(&directory.join(SETTINGS), true, job.settings.as_bytes())?;
             let path = directory.join(METRICS);
             let file = File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
-            let mut run = Self::new(settings, flags, locked(file, &directory)?);
+            let mut run = Self::new(job, flags, locked(file, &directory)?);
             run.save(trainer)?;
             run.begin_events(0)?;
             Ok(run)
@@ -146,17 +153,17 @@ impl<'a> Run<'a> {
 
     /// The unfinished run, with the trainer where its newest checkpoint stands that can be used.
     pub fn resume(
-        settings: &'a Settings,
+        job: &'a Job<'a>,
         flags: &'a CheckpointFlags,
         trainer: &mut Trainer,
         progress: Progress,
     ) -> Result<Self> {
-        let directory = unfinished(&settings.output);
+        let directory = unfinished(job.output);
         let path = directory.join(METRICS);
         let open = || File::options().read(true).append(true).create(true).open(&path);
         let file = locked(open().with_context(|| format!("cannot write {}", path.display()))?, &directory)?;
         files::remove_unfinished(&directory).with_context(|| format!("cannot clear {}", directory.display()))?;
-        let mut run = Self::new(settings, flags, file);
+        let mut run = Self::new(job, flags, file);
         let restored = run.checkpoints.restore(trainer).context("--resume")?;
         for refused in &restored.refused {
             progress.note(format_args!("checkpoint not used: {refused}"));
@@ -167,11 +174,11 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    fn new(settings: &'a Settings, flags: &'a CheckpointFlags, metrics: File) -> Self {
-        let directory = unfinished(&settings.output);
+    fn new(job: &'a Job<'a>, flags: &'a CheckpointFlags, metrics: File) -> Self {
+        let directory = unfinished(job.output);
         let checkpoints = Checkpoints::new(directory.join("checkpoints"), flags.keep);
         let (events, tokens_before, saved) = (None, 0, Instant::now());
-        Self { settings, flags, directory, checkpoints, metrics, events, tokens_before, saved }
+        Self { job, flags, directory, checkpoints, metrics, events, tokens_before, saved }
     }
 
     fn begin_events(&mut self, step: usize) -> Result<()> {
@@ -233,18 +240,13 @@ impl<'a> Run<'a> {
     }
 
     /// Puts the run directory in its place in one step, and deletes the unfinished one.
-    pub fn finish(
-        self,
-        finished: &Finished,
-        sizes: (usize, usize),
-        predictions: &[(&str, Vec<Sentence>)],
-        overwrite: bool,
-    ) -> Result<()> {
+    pub fn finish(self, finished: &Finished, predictions: &[(&str, Vec<Sentence>)]) -> Result<()> {
         let Finished { outcome, student } = finished;
-        let card = card(outcome, &self.settings.encoder, &self.settings.training, sizes)?;
+        let Job { output, encoder, training, settings, keep_model, overwrite, sizes } = self.job;
+        let card = card(outcome, encoder, training, *sizes)?;
         let (metrics, events) = (self.directory.join(METRICS), self.directory.join(EVENTS));
-        files::write_directory_atomic(&self.settings.output, overwrite, |directory| {
-            output::write_part(directory, SETTINGS, toml::to_string_pretty(self.settings)?)?;
+        files::write_directory_atomic(output, *overwrite, |directory| {
+            output::write_part(directory, SETTINGS, settings)?;
             fs::copy(&metrics, directory.join(METRICS))
                 .with_context(|| format!("cannot copy {}", metrics.display()))?;
             if events.exists() {
@@ -257,9 +259,12 @@ impl<'a> Run<'a> {
                 conll::write(&mut columns, sentences)?;
                 output::write_part(directory, &format!("predictions.{name}.conll"), columns)?;
             }
-            let model = directory.join("model");
-            fs::create_dir(&model).with_context(|| format!("cannot make {}", model.display()))?;
-            anyhow::Ok(student.save(&model, &card)?)
+            if *keep_model {
+                let model = directory.join("model");
+                fs::create_dir(&model).with_context(|| format!("cannot make {}", model.display()))?;
+                student.save(&model, &card)?;
+            }
+            anyhow::Ok(())
         })?;
         files::remove_directory(&self.directory).with_context(|| format!("cannot delete {}", self.directory.display()))
     }

@@ -23,8 +23,8 @@ struct Planned {
 
 /// How fast this machine trains, measured.
 #[derive(Serialize)]
-struct Speed {
-    tokens_per_second: f64,
+pub struct Speed {
+    pub tokens_per_second: f64,
     /// On how many steps it was measured.
     steps: usize,
 }
@@ -67,7 +67,7 @@ pub fn show(trainer: Trainer, settings: &TrainSettings, json: bool) -> Result<()
 }
 
 /// The speed of some steps, the first left out where there are more: it also takes the memory.
-fn measure(trainer: Trainer) -> Result<Speed> {
+pub fn measure(trainer: Trainer) -> Result<Speed> {
     const SECONDS: f64 = 3.0;
     const STEPS: usize = 50;
     let start = Instant::now();

@@ -46,16 +46,10 @@ pub(in crate::report) fn matrix(title: &str, Confusion { types, counts }: &Confu
                 continue;
             }
             let at = (left + CELL.0 * column as f64, y);
-            // The spurious ones have no type of their own to be right about.
+            // Light enough for the count to be read on it, in both colour schemes. The spurious ones have no type of their own to be right about.
             let share = if row < types.len() && all > 0 { count as f64 / all as f64 } else { 0.0 };
-            svg.rect("cell", (at.0 + 0.5, at.1 + 0.5), (CELL.0 - 1.0, CELL.1 - 1.0), Some(0.06 + 0.84 * share));
-            let class = if share > 0.5 {
-                "count on"
-            } else if count == 0 {
-                "count none"
-            } else {
-                "count"
-            };
+            svg.rect("cell", (at.0 + 0.5, at.1 + 0.5), (CELL.0 - 1.0, CELL.1 - 1.0), Some(0.05 + 0.5 * share));
+            let class = if count == 0 { "count none" } else { "count" };
             let text = crate::report::words::grouped(count);
             svg.text(class, (at.0 + CELL.0 / 2.0, at.1 + 16.0), Anchor::Middle, &text);
         }

@@ -36,6 +36,8 @@ pub enum Verdict {
     Mixed,
     /// Nothing can.
     NotDistinguishable,
+    /// It is tested, but one seed says nothing of others.
+    OneSeed,
     /// A number was asked for.
     Measured,
     /// The runs that it takes are not done, or nothing was tested.
@@ -50,13 +52,18 @@ impl Verdict {
             Self::Different => "a difference",
             Self::Mixed => "in part",
             Self::NotDistinguishable => "not distinguishable",
+            Self::OneSeed => "one seed",
             Self::Measured => "measured",
             Self::Open => "open",
         }
     }
 
     fn of(pairs: &[Pair], significance: f64) -> Self {
-        let tested: Vec<bool> = pairs.iter().filter_map(|pair| pair.f1.is_distinguishable(significance)).collect();
+        let tested = pairs.iter().filter(|pair| pair.untested.is_none());
+        if tested.clone().any(|pair| pair.seeds == Some(1)) {
+            return Self::OneSeed;
+        }
+        let tested: Vec<bool> = tested.filter_map(|pair| pair.f1.is_distinguishable(significance)).collect();
         match (tested.contains(&true), tested.contains(&false)) {
             (true, false) => Self::Different,
             (true, true) => Self::Mixed,

@@ -92,8 +92,8 @@ fn about_rows(report: &Report) -> String {
     let level = words::level(report.settings.resampling.level);
     let reference = if report.only_control().is_some() { " The dashed line is the control." } else { "" };
     format!(
-        "The mark is the mean over seeds, small dots are the seeds, the line is the {level} interval of the mean over seeds \
-         (t).{reference} Whether a difference could be chance is in the table: intervals of two systems may overlap and the \
+        "The mark is the mean over seeds, small dots are the seeds, the line is the {level} interval of the mean over seeds (t; \
+         from three seeds on).{reference} Whether a difference could be chance is in the table: intervals of two systems may overlap and the \
          systems still differ, because both have the same seeds and test sentences."
     )
 }

@@ -51,7 +51,7 @@ impl Report {
             progress => Serde(&self.progress),
             missing => tables::missing(self),
             answers => Serde(answers),
-            selection => tables::SELECTION,
+            selection => tables::selection(self),
             tables => tables(&tables::results(self))?,
             figures,
             examples => Serde(&self.examples),

@@ -23,7 +23,7 @@ impl Report {
             answer.more.iter().for_each(|more| page.line(&format!("- {}", text(more))));
         }
         page.paragraph("## Results");
-        page.paragraph(&text(tables::SELECTION));
+        page.paragraph(&text(&tables::selection(self)));
         for one in tables::results(self) {
             table(&mut page, &one);
         }

@@ -221,6 +221,8 @@ pub struct Outcome {
     pub dev: Option<f64>,
     /// On test.
     pub test: Scores,
+    /// The epoch, from 1, whose weights were kept, if chosen on dev.
+    pub best_epoch: Option<usize>,
     /// Micro F1 on dev over the steps.
     pub curve: Curve,
     /// Optimiser steps.
@@ -390,6 +392,7 @@ fn outcome(done: &Done) -> Outcome {
     Outcome {
         dev: record.dev.as_ref().map(|dev| dev.micro.prf.f1),
         test: done.scores.clone(),
+        best_epoch: record.best_epoch,
         curve: done.curve.clone(),
         steps: record.steps,
         train_seconds: record.train_seconds,

@@ -120,6 +120,10 @@ impl fmt::Display for Pair {
         if let Some(why) = &self.untested {
             write!(f, "{} and {} are not tested: {why}.", self.system, self.with)?;
         }
+        if self.seeds == Some(1) && self.untested.is_none() {
+            let (system, with) = (&self.system, &self.with);
+            write!(f, "One run of {system} and one of {with} are compared: other seeds may come out otherwise.")?;
+        }
         if let Some([a, b]) = self.steps {
             let (a, b) = (words::grouped(a), words::grouped(b));
             write!(

@@ -126,9 +126,9 @@ fn systems(report: &Report) -> Table {
         notes
             .push("≠: not as many optimiser steps as its control, so this is no comparison at equal steps.".to_owned());
     }
-    if report.experiment.seeds.len() == 1 {
+    if report.systems.iter().any(|system| system.runs.iter().filter(|run| run.done.is_some()).count() == 1) {
         notes.push(
-            "There is one seed: how far seeds scatter is not known, and differences hold for these very runs."
+            "Of a system with one seed it is not known how far seeds scatter: its difference holds for that run."
                 .to_owned(),
         );
     }
@@ -331,11 +331,19 @@ pub(super) fn missing(report: &Report) -> Option<String> {
 }
 
 /// How the systems were chosen and scored.
-pub(super) const SELECTION: &str = "Each run keeps the epoch that is best on dev, and systems are chosen by their mean on dev. \
-     The test set is scored once for each finished run, and nothing is chosen on it.";
+pub(super) fn selection(report: &Report) -> String {
+    let mut done = report.systems.iter().flat_map(|system| &system.runs).filter_map(|run| run.done.as_ref()).peekable();
+    let chosen = done.peek().is_none() || done.any(|done| done.best_epoch.is_some());
+    let epoch = if chosen { "Each run keeps the epoch that is best on dev, and systems" } else { "Systems" };
+    format!(
+        "{epoch} are chosen by their mean F1 on dev. The test set is scored once for each finished run, and nothing is chosen \
+         on it."
+    )
+}
 
-/// F1 over seeds for a plot: mean, and where the mean over all seeds may lie, within what F1 can be.
+/// F1 over seeds for a plot: where the mean over all seeds may lie, within what F1 can be. Two seeds would have intervals
+/// over half of the axis.
 pub(super) fn seed_interval(summary: &Summary, level: f64) -> Option<(f64, f64)> {
-    let interval = summary.interval(level).ok()?;
+    let interval = summary.interval(level).ok().filter(|_| summary.seeds > 2)?;
     Some((interval.low.max(0.0), interval.high.min(1.0)))
 }

@@ -302,8 +302,11 @@ fn one_seed_has_no_spread_and_is_said_to_be_one() {
     let report = lab.report();
     assert_eq!(report.systems[0].test.as_ref().unwrap().f1.standard_deviation, None);
     let markdown = report.markdown();
-    assert!(markdown.contains("There is one seed"), "{markdown}");
+    assert!(markdown.contains("Of a system with one seed"), "{markdown}");
     assert!(!markdown.contains("0.0000 ±") && report.answers[1].answer.ends_with("over 1 seed."));
+    assert_eq!(report.answers[1].verdict, Verdict::OneSeed);
+    let said = "One run of simple-mix and one of original-only are compared: other seeds may come out otherwise.";
+    assert!(report.answers[1].more.contains(&said.to_owned()), "{:?}", report.answers[1].more);
     report.html().unwrap();
 }
 

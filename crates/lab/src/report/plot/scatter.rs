@@ -29,7 +29,7 @@ impl Scatter<'_> {
         let mut svg = Svg::new((WIDTH, height), self.title, &description);
         svg.text("name", (0.0, 12.0), Anchor::Start, &fitting(self.title, WIDTH));
         let widest = self.dots.iter().map(|dot| width(dot.label)).fold(0.0, f64::max);
-        let room = (widest + 26.0).min(WIDTH * 0.42);
+        let room = (widest + 40.0).min(WIDTH * 0.45);
         let frame = Frame { from: (numbers_width(&y) + 8.0, 26.0), to: (WIDTH - room, height - 36.0) };
         frame.y_axis(&mut svg, &y);
         frame.x_axis(&mut svg, &x, self.x_title, false);
@@ -37,12 +37,12 @@ impl Scatter<'_> {
         let wanted: Vec<f64> = places.iter().map(|at| at.1).collect();
         let labels = apart(&wanted, LINE, frame.from.1 - 6.0, frame.to.1 + 6.0);
         for (at, label) in places.iter().zip(&labels) {
-            svg.path("leader", &[*at, (frame.to.0 + 4.0, *label), (frame.to.0 + 14.0, *label)]);
+            svg.path("leader", &[*at, (frame.to.0 + 20.0, *label), (frame.to.0 + 28.0, *label)]);
         }
         for ((dot, at), label) in self.dots.iter().zip(&places).zip(&labels) {
             let (shape, class) = dot.mark;
             svg.mark(&format!("mark {class}"), shape, *at, 4.2, &format!("{}: {:.4}", dot.label, dot.at.1));
-            svg.text("label", (frame.to.0 + 17.0, label + 3.5), Anchor::Start, &fitting(dot.label, room - 19.0));
+            svg.text("label", (frame.to.0 + 31.0, label + 3.5), Anchor::Start, &fitting(dot.label, room - 33.0));
         }
         svg.finish()
     }

@@ -51,10 +51,9 @@ const MARKS: [(&str, &str); 4] = [
 ];
 
 fn mark(report: &Report, place: usize) -> Mark {
-    let is_control = report.systems.iter().any(|system| system.control == Some(place));
     if report.best == Some(place) {
         (Shape::Diamond, "best")
-    } else if is_control {
+    } else if report.is_control(place) {
         (Shape::Square, "control")
     } else if report.is_tie(&report.systems[place]) {
         (Shape::Circle, "tie")
@@ -71,21 +70,19 @@ fn each_system(
     each: &dyn Fn(&super::Outcome) -> Option<f64>,
 ) -> String {
     let level = report.settings.resampling.level;
-    let row = |(place, system)| {
-        let (system, place): (&SystemReport, usize) = (system, place);
+    let mut systems = Vec::new();
+    for (place, system) in report.systems.iter().enumerate() {
         let summary = value(system);
-        Dots {
+        systems.push(Dots {
             label: &system.name,
             mark: mark(report, place),
             mean: summary.map(|summary| summary.mean),
             interval: summary.and_then(|summary| tables::seed_interval(&summary, level)),
             values: system.runs.iter().filter_map(|run| each(run.done.as_ref()?)).collect(),
-        }
-    };
-    let reference =
-        report.only_control().and_then(|control| value(&report.systems[control])).map(|summary| summary.mean);
-    Rows { title, x_title: "F1 on test", systems: report.systems.iter().enumerate().map(row).collect(), reference }
-        .svg()
+        });
+    }
+    let control = report.only_control().and_then(|control| value(&report.systems[control]));
+    Rows { title, x_title: "F1 on test", systems, reference: control.map(|summary| summary.mean) }.svg()
 }
 
 fn about_rows(report: &Report) -> String {
@@ -93,8 +90,8 @@ fn about_rows(report: &Report) -> String {
     let reference = if report.only_control().is_some() { " The dashed line is the control." } else { "" };
     format!(
         "The mark is the mean over seeds, small dots are the seeds, the line is the {level} interval of the mean over seeds (t; \
-         from three seeds on).{reference} Whether a difference could be chance is in the table: intervals of two systems may overlap and the \
-         systems still differ, because both have the same seeds and test sentences."
+         from three seeds on).{reference} Whether a difference could be chance is in the table: intervals of two systems may \
+         overlap and the systems still differ, because both have the same seeds and test sentences."
     )
 }
 
@@ -126,7 +123,7 @@ fn by_type(report: &Report) -> Figure {
         let each = |done: &super::Outcome| done.test.per_type.get(label).map(|score| score.prf.f1);
         each_system(report, &format!("{label} ({} in the gold)", words::grouped(*gold)), &value, &each)
     };
-    let caption = format!("F1 of each entity type. Every panel has its own axis. {}", about_rows(report));
+    let caption = "F1 of each entity type, drawn as above. Every panel has its own axis.".to_owned();
     Figure {
         title: "F1 by entity type",
         caption,
@@ -157,11 +154,9 @@ fn by_novelty(report: &Report) -> Figure {
     }
     Figure {
         title: "Entities that the training data have shown, and others",
-        caption: format!(
-            "F1 on test entities by whether their text is an entity in the data that the run learned from, original and \
-             distilled. How many there are depends on that data. {}",
-            about_rows(report)
-        ),
+        caption: "F1 on test entities by whether their text is an entity in the data that the run learned from, original and \
+                  distilled, drawn as above. How many there are depends on that data."
+            .to_owned(),
         width: rows::WIDTH,
         panels,
         legend: MARKS.to_vec(),

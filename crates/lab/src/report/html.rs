@@ -67,7 +67,7 @@ impl Report {
     /// The experiment as its file would say it.
     pub(super) fn experiment_file(&self) -> String {
         // What was read as TOML can be written as such.
-        toml::to_string_pretty(&self.experiment).unwrap_or_else(|error| format!("# {error}"))
+        toml::to_string(&self.experiment).unwrap_or_else(|error| format!("# {error}"))
     }
 }
 

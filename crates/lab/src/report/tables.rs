@@ -71,8 +71,7 @@ pub(super) fn results(report: &Report) -> Vec<Table> {
 fn row(report: &Report, place: usize, cells: Vec<String>) -> Row {
     let system = &report.systems[place];
     let best = report.best == Some(place);
-    let is_control = report.systems.iter().any(|other| other.control == Some(place));
-    let marks = [(best, BEST), (report.is_tie(system), TIE), (is_control, CONTROL)];
+    let marks = [(best, BEST), (report.is_tie(system), TIE), (report.is_control(place), CONTROL)];
     Row { cells, marks: marks.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark).collect(), best }
 }
 

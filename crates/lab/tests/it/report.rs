@@ -575,6 +575,14 @@ fn texts_stay_texts() {
     assert!(!report.latex().replace("\\_", "").contains('_'), "an underscore would end LaTeX");
 }
 
+#[test]
+fn the_experiment_in_the_report_is_an_experiment_file() {
+    let lab = Lab::of(SMALL, &texts(), |_, _| Fate::Pending);
+    let markdown = lab.report().markdown();
+    let file = markdown.split("```text\n").nth(2).unwrap().split("\n```").next().unwrap();
+    assert_eq!(Experiment::parse(file, "report").unwrap(), lab.grid.experiment);
+}
+
 /// The larger ledger to look at: a whole grid is fast enough, and everything is there.
 #[test]
 fn a_whole_grid_has_everything() {

@@ -1,9 +1,10 @@
-//! The tables of the results in LaTeX, with package `booktabs`.
+//! The tables of the results in LaTeX, with the packages `booktabs` and `graphicx`.
 
 use super::{Report, tables, tables::Table};
 
 impl Report {
-    /// The tables of the results, each as a float with caption and label; needs the package `booktabs`.
+    /// The tables of the results, each as a float with caption and label; needs the packages `booktabs`, and
+    /// `graphicx` to make wide ones fit the page.
     #[must_use]
     pub fn latex(&self) -> String {
         tables::results(self).iter().map(|table| float(&self.experiment.name, table)).collect::<Vec<_>>().join("\n")
@@ -19,6 +20,7 @@ fn float(experiment: &str, table: &Table) -> String {
         "\\centering".to_owned(),
         format!("\\caption{{{}. {}}}", text(&table.title), text(&table.notes.join(" "))),
         format!("\\label{{tab:{experiment}-{label}}}"),
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%".to_owned(),
         format!("\\begin{{tabular}}{{{columns}}}"),
         "\\toprule".to_owned(),
     ];
@@ -34,7 +36,7 @@ fn float(experiment: &str, table: &Table) -> String {
     for row in &table.rows {
         lines.push(cells(row.cells(text, |name| format!("\\textbf{{{name}}}"))));
     }
-    lines.extend(["\\bottomrule", "\\end{tabular}", "\\end{table}", ""].map(str::to_owned));
+    lines.extend(["\\bottomrule", "\\end{tabular}}", "\\end{table}", ""].map(str::to_owned));
     lines.join("\n")
 }
 

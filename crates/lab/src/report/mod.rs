@@ -42,7 +42,7 @@ use std::{
 use apprentice_core::metrics::uncertainty::Resampling;
 use serde::{Deserialize, Serialize};
 
-use crate::{Experiment, Grid, GridData, LabError, Ledger, State};
+use crate::{Experiment, Grid, GridData, LabError, Ledger, State, System};
 
 mod answers;
 mod budget;
@@ -154,6 +154,7 @@ impl Report {
     /// # Errors
     /// If files of the ledger are missing or broken, or the settings make no sense. Runs that are not done are no error.
     pub fn of(ledger: &Ledger, grid: &Grid, settings: &Settings) -> Result<Self, LabError> {
+        let points = points(grid)?;
         let mut reader = Reader::new(ledger, grid);
         let gathered = reader.gather()?;
         let mut pairs = Pairs::new(&gathered, settings.resampling);
@@ -173,7 +174,7 @@ impl Report {
         };
         report.compare(&mut pairs)?;
         report.examples = examples::all(&mut reader, &report)?;
-        answers::answer(&mut report, &grid.experiment.systems()?, &mut reader, &mut pairs)?;
+        answers::answer(&mut report, &points, &mut reader, &mut pairs)?;
         Ok(report)
     }
 
@@ -228,6 +229,17 @@ impl Report {
         let controls: BTreeSet<Option<usize>> = self.systems.iter().map(|system| system.control).collect();
         if controls.len() == 1 { controls.into_iter().next().flatten() } else { None }
     }
+}
+
+/// The systems as the experiment has them, which must be those of the grid.
+fn points(grid: &Grid) -> Result<Vec<System>, LabError> {
+    let points = grid.experiment.systems()?;
+    let same = points.iter().map(|point| &point.name).eq(grid.systems.iter().map(|system| &system.name));
+    let controls = grid.systems.iter().filter_map(|system| system.control);
+    if !same || controls.into_iter().any(|control| control >= points.len()) {
+        return Err(grid.experiment.error("its grid has other systems: run the experiment again"));
+    }
+    Ok(points)
 }
 
 fn progress(grid: &Grid, gathered: &Gathered) -> Progress {

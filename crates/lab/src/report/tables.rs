@@ -1,5 +1,7 @@
 //! The tables of a report, as every kind of page shows them.
 
+use std::sync::Arc;
+
 use apprentice_core::{Prf, metrics::uncertainty::Summary};
 use serde::Serialize;
 
@@ -14,7 +16,7 @@ use super::{
 pub(super) struct Table {
     pub title: String,
     /// One for each cell of a row.
-    pub header: Vec<&'static str>,
+    pub header: Vec<String>,
     /// Over the header: a text and how many columns it spans, where that is needed.
     pub groups: Vec<(String, usize)>,
     /// How many columns are text; they are the first.
@@ -63,8 +65,13 @@ pub(super) const CONTROL: &str = "control";
 
 /// The tables of results; those without rows are left out.
 pub(super) fn results(report: &Report) -> Vec<Table> {
-    let all = [systems(report), by_type(report), budgets(report), teachers(report)];
+    let all =
+        [systems(report), f1_by_type(report), precision_and_recall_by_type(report), budgets(report), teachers(report)];
     all.into_iter().filter(|table| !table.rows.is_empty()).collect()
+}
+
+fn titles(titles: &[&str]) -> Vec<String> {
+    titles.iter().map(|title| (*title).to_owned()).collect()
 }
 
 /// A row's cells and what its name is followed by.
@@ -77,7 +84,7 @@ fn row(report: &Report, place: usize, cells: Vec<String>) -> Row {
 
 fn systems(report: &Report) -> Table {
     let level = words::level(report.settings.resampling.level);
-    let header = vec![
+    let header = titles(&[
         "system",
         "seeds",
         "F1",
@@ -92,7 +99,7 @@ fn systems(report: &Report) -> Table {
         "steps",
         "sub-words",
         "training",
-    ];
+    ]);
     let rows = report.systems.iter().enumerate().map(|(place, system)| {
         let mut cells = vec![system.name.clone(), seeds(system)];
         match &system.test {
@@ -156,24 +163,51 @@ fn cost(system: &SystemReport, test: &TestReport) -> [String; 3] {
     [steps, words::grouped(test.tokens.round() as usize), words::seconds(test.train_seconds)]
 }
 
-fn by_type(report: &Report) -> Table {
-    let mut header = vec!["system"];
-    let mut groups = vec![(String::new(), 1)];
-    for (label, gold) in &report.types {
-        header.extend(["precision", "recall", "F1"]);
-        groups.push((format!("{label} ({} in the gold)", words::grouped(*gold)), 3));
+fn f1_by_type(report: &Report) -> Table {
+    let named = |(label, gold): (&Arc<str>, &usize)| format!("{label} ({})", words::grouped(*gold));
+    let header = titles(&["system"]).into_iter().chain(report.types.iter().map(named)).collect();
+    let notes =
+        vec!["F1, mean ± standard deviation over seeds, on test; with the number of entities in the gold.".to_owned()];
+    Table {
+        title: "F1 by entity type".to_owned(),
+        header,
+        groups: Vec::new(),
+        text_columns: 1,
+        rows: by_type(report, |of| [of.f1]),
+        notes,
     }
-    let rows = report.systems.iter().enumerate().filter(|(_, system)| system.test.is_some()).map(|(place, system)| {
-        let of = |label| system.test.as_ref().and_then(|test| test.by_type.get(label));
-        let cells = report.types.keys().flat_map(|label| match of(label) {
-            Some(TypeReport { precision, recall, f1 }) => [precision, recall, f1].map(words::mean),
-            None => [const { String::new() }; 3],
-        });
-        row(report, place, std::iter::once(system.name.clone()).chain(cells).collect())
-    });
-    let rows = rows.collect();
+}
+
+fn precision_and_recall_by_type(report: &Report) -> Table {
+    let (mut header, mut groups) = (titles(&["system"]), vec![(String::new(), 1)]);
+    for label in report.types.keys() {
+        header.extend(titles(&["precision", "recall"]));
+        groups.push((label.to_string(), 2));
+    }
     let notes = vec!["Mean ± standard deviation over seeds, on test.".to_owned()];
-    Table { title: "By entity type".to_owned(), header, groups, text_columns: 1, rows, notes }
+    Table {
+        title: "Precision and recall by entity type".to_owned(),
+        header,
+        groups,
+        text_columns: 1,
+        rows: by_type(report, |of| [of.precision, of.recall]),
+        notes,
+    }
+}
+
+/// A row for each system with some numbers of each type; empty where the type is neither in its gold nor predicted.
+fn by_type<const N: usize>(report: &Report, numbers: fn(&TypeReport) -> [Summary; N]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (place, system) in report.systems.iter().enumerate() {
+        let Some(test) = &system.test else { continue };
+        let mut cells = vec![system.name.clone()];
+        for label in report.types.keys() {
+            let of = test.by_type.get(label).map(numbers);
+            cells.extend(of.map_or([const { String::new() }; N], |of| of.each_ref().map(words::mean)));
+        }
+        rows.push(row(report, place, cells));
+    }
+    rows
 }
 
 fn budgets(report: &Report) -> Table {
@@ -198,7 +232,7 @@ fn budgets(report: &Report) -> Table {
             ]));
         }
     }
-    let header = vec![
+    let header = titles(&[
         "with the teacher's labels",
         "sentences",
         "F1",
@@ -208,7 +242,7 @@ fn budgets(report: &Report) -> Table {
         "p (Holm)",
         "worth",
         "its interval",
-    ];
+    ]);
     let notes = vec![
         "Sentences: human-labelled ones. Worth: how many of them give the same F1 without the teacher's labels, linear in the logarithm \
          of their number between the budgets that were measured; its interval is from seeds drawn with replacement, so it \
@@ -246,7 +280,7 @@ fn teachers(report: &Report) -> Table {
         ])
     });
     let rows = rows.collect();
-    let header = vec!["data", "teacher", "sentences", "precision", "recall", "F1", "interval", "macro F1", "cost"];
+    let header = titles(&["data", "teacher", "sentences", "precision", "recall", "F1", "interval", "macro F1", "cost"]);
     let level = words::level(report.settings.resampling.level);
     let notes = vec![format!(
         "The teachers' labels against human ones of the same sentences; {level} interval by bootstrap over sentences."
@@ -263,7 +297,7 @@ pub(super) fn data(report: &Report) -> Table {
         [name.clone(), teacher, data.fingerprint.clone(), gold].into_iter().chain(numbers).collect()
     });
     let rows = rows.map(Row::plain).collect();
-    let header = vec!["data", "teacher", "fingerprint", "gold's fingerprint", "sentences", "tokens", "entities"];
+    let header = titles(&["data", "teacher", "fingerprint", "gold's fingerprint", "sentences", "tokens", "entities"]);
     let notes = vec!["A fingerprint is a hash of words, entities and confidences, in their order.".to_owned()];
     Table { title: "Data".to_owned(), header, groups: Vec::new(), text_columns: 4, rows, notes }
 }
@@ -289,7 +323,7 @@ pub(super) fn runs(report: &Report) -> Table {
             rows.push(Row::plain(cells));
         }
     }
-    let header = vec!["system", "id", "state", "machine", "version", "seed", "dev F1", "F1", "time"];
+    let header = titles(&["system", "id", "state", "machine", "version", "seed", "dev F1", "F1", "time"]);
     let notes = vec!["Time: from beginning to end, loading and scoring included.".to_owned()];
     Table { title: "Runs".to_owned(), header, groups: Vec::new(), text_columns: 5, rows, notes }
 }

@@ -369,6 +369,16 @@ fn predictions_that_are_not_those_of_the_result_are_an_error() {
 }
 
 #[test]
+fn a_grid_of_other_systems_is_an_error() {
+    let mut lab = Lab::of(SMALL, &texts(), |_, _| Fate::Pending);
+    lab.grid.systems[1].control = Some(7);
+    let error = |lab: &Lab| Report::of(&lab.ledger, &lab.grid, &quick()).unwrap_err().to_string();
+    assert_eq!(error(&lab), "experiment small: its grid has other systems: run the experiment again");
+    lab.grid.systems.remove(1);
+    assert!(error(&lab).contains("other systems"));
+}
+
+#[test]
 fn unequal_steps_are_marked() {
     let lab = Lab::of(SMALL, &texts(), three);
     for id in &lab.grid.systems[lab.system("all")].runs {
@@ -590,7 +600,7 @@ fn a_whole_grid_has_everything() {
     let html = lab.report().html().unwrap();
     for heading in [
         "All systems",
-        "By entity type",
+        "Precision and recall by entity type",
         "The teachers",
         "F1 of all systems",
         "F1 by entity type",

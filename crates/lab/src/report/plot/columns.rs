@@ -1,8 +1,8 @@
 //! A column for each epoch: how much of it is distilled data.
 
-use super::{Anchor, Axis, Frame, Svg, fitting};
+use super::{Anchor, Axis, Frame, Svg};
 
-pub(in crate::report) const WIDTH: f64 = 215.0;
+pub(in crate::report) const WIDTH: f64 = 164.0;
 
 /// A panel with the share of distilled data in each epoch.
 pub(in crate::report) fn columns(title: &str, shares: &[f64]) -> String {
@@ -10,7 +10,7 @@ pub(in crate::report) fn columns(title: &str, shares: &[f64]) -> String {
     let in_words: Vec<String> = shares.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
     let description = format!("Share of distilled data by epoch: {}.", in_words.join(", "));
     let mut svg = Svg::new(size, title, &description);
-    svg.text("name", (0.0, 12.0), Anchor::Start, &fitting(title, size.0));
+    svg.name(title, size.0);
     let frame = Frame { from: (40.0, 22.0), to: (size.0 - 4.0, 92.0) };
     let y = Axis::linear([0.0, 1.0], 2);
     for (share, text) in [(0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")] {

@@ -64,7 +64,7 @@ impl Lines<'_> {
         let y = Axis::shares(all().map(|point| point.1).chain(whiskers).chain(self.y_values.iter().copied()), 4);
 
         let mut svg = Svg::new(self.size, self.title, self.description);
-        svg.text("name", (0.0, 12.0), Anchor::Start, &fitting(self.title, self.size.0));
+        svg.name(self.title, self.size.0);
         let widest = self.curves.iter().map(|curve| width(curve.label)).fold(0.0, f64::max);
         let room = if widest == 0.0 { 16.0 } else { (widest + 12.0).min(self.size.0 * 0.36) };
         let frame = Frame { from: (numbers_width(&y) + 8.0, 24.0), to: (self.size.0 - room, self.size.1 - 36.0) };

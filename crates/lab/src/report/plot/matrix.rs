@@ -25,7 +25,7 @@ pub(in crate::report) fn matrix(title: &str, Confusion { types, counts }: &Confu
     let description =
         format!("Rows are the gold types, columns what the teacher said; {right_ones} have the right type.");
     let mut svg = Svg::new((size.0.max(WIDTH), size.1), title, &description);
-    svg.text("name", (0.0, 12.0), Anchor::Start, &fitting(title, size.0.max(WIDTH)));
+    svg.name(title, size.0.max(WIDTH));
     svg.text("axis", (left, 28.0), Anchor::Start, "labelled as");
     svg.text("axis", (left - 8.0, 28.0), Anchor::End, "gold");
     for (column, name) in columns.iter().enumerate() {

@@ -32,7 +32,7 @@ impl Rows<'_> {
         let means = self.systems.iter().filter_map(|row| Some(format!("{} {:.4}", row.label, row.mean?)));
         let description = format!("{}: {}.", self.x_title, means.collect::<Vec<_>>().join(", "));
         let mut svg = Svg::new((WIDTH, height), self.title, &description);
-        svg.text("name", (0.0, 12.0), Anchor::Start, &fitting(self.title, WIDTH));
+        svg.name(self.title, WIDTH);
 
         let of = |row: &Dots<'_>| {
             let interval = row.interval.map(|(low, high)| [low, high]);

@@ -27,7 +27,7 @@ impl Scatter<'_> {
         let points = self.dots.iter().map(|dot| format!("{} {:.4} at {:.0}", dot.label, dot.at.1, dot.at.0));
         let description = format!("F1 over {}: {}.", self.x_title, points.collect::<Vec<_>>().join(", "));
         let mut svg = Svg::new((WIDTH, height), self.title, &description);
-        svg.text("name", (0.0, 12.0), Anchor::Start, &fitting(self.title, WIDTH));
+        svg.name(self.title, WIDTH);
         let widest = self.dots.iter().map(|dot| width(dot.label)).fold(0.0, f64::max);
         let room = (widest + 40.0).min(WIDTH * 0.45);
         let frame = Frame { from: (numbers_width(&y) + 8.0, 26.0), to: (WIDTH - room, height - 36.0) };

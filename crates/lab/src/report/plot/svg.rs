@@ -37,6 +37,11 @@ impl Svg {
         }
     }
 
+    /// The panel's name at its upper left corner, in bold letters that are a sixth wider than others.
+    pub(super) fn name(&mut self, name: &str, room: f64) {
+        self.text("name", (0.0, 12.0), Anchor::Start, &fitting(name, room / 1.18));
+    }
+
     pub(super) fn line(&mut self, class: &str, from: At, to: At) {
         self.path(class, &[from, to]);
     }

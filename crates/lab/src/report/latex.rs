@@ -20,6 +20,7 @@ fn float(experiment: &str, table: &Table) -> String {
         "\\centering".to_owned(),
         format!("\\caption{{{}. {}}}", text(&table.title), text(&table.notes.join(" "))),
         format!("\\label{{tab:{experiment}-{label}}}"),
+        "\\medskip".to_owned(),
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%".to_owned(),
         format!("\\begin{{tabular}}{{{columns}}}"),
         "\\toprule".to_owned(),

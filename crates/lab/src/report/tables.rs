@@ -65,8 +65,14 @@ pub(super) const CONTROL: &str = "control";
 
 /// The tables of results; those without rows are left out.
 pub(super) fn results(report: &Report) -> Vec<Table> {
-    let all =
-        [systems(report), f1_by_type(report), precision_and_recall_by_type(report), budgets(report), teachers(report)];
+    let all = [
+        systems(report),
+        f1_by_type(report),
+        precision_and_recall_by_type(report),
+        precision_recall_and_cost(report),
+        budgets(report),
+        teachers(report),
+    ];
     all.into_iter().filter(|table| !table.rows.is_empty()).collect()
 }
 
@@ -93,28 +99,22 @@ fn systems(report: &Report) -> Table {
         "interval",
         "p (Holm)",
         "macro F1",
-        "precision",
-        "recall",
         "dev F1",
         "steps",
-        "sub-words",
-        "training",
     ]);
-    let rows = report.systems.iter().enumerate().map(|(place, system)| {
+    let mut rows = Vec::new();
+    for (place, system) in report.systems.iter().enumerate() {
         let mut cells = vec![system.name.clone(), seeds(system)];
-        match &system.test {
-            None => cells.resize(header.len(), String::new()),
-            Some(test) => {
-                cells.push(words::mean(&test.f1));
-                cells.extend(against(system.against_control.as_ref()));
-                cells.extend([&test.macro_f1, &test.precision, &test.recall].map(words::mean));
-                cells.push(system.dev.as_ref().map_or(String::new(), words::mean));
-                cells.extend(cost(system, test));
-            }
+        if let Some(test) = &system.test {
+            cells.push(words::mean(&test.f1));
+            cells.extend(against(system.against_control.as_ref()));
+            cells.push(words::mean(&test.macro_f1));
+            cells.push(system.dev.as_ref().map_or(String::new(), words::mean));
+            cells.push(steps(system, test));
         }
-        row(report, place, cells)
-    });
-    let rows = rows.collect();
+        cells.resize(header.len(), String::new());
+        rows.push(row(report, place, cells));
+    }
     let mut notes = vec![
         format!(
             "Mean ± standard deviation over seeds, on test; macro F1 is the mean over all types, of the gold or predicted. \
@@ -156,11 +156,40 @@ fn against(pair: Option<&Pair>) -> [String; 4] {
     [words::share(*second), words::signed(*difference), interval, holm.map_or(String::new(), words::p)]
 }
 
-fn cost(system: &SystemReport, test: &TestReport) -> [String; 3] {
-    let unequal = system.against_control.as_ref().is_some_and(|pair| pair.steps.is_some());
+fn steps(system: &SystemReport, test: &TestReport) -> String {
     let steps = words::grouped(test.steps.round() as usize);
-    let steps = if unequal { format!("{steps} ≠") } else { steps };
-    [steps, words::grouped(test.tokens.round() as usize), words::seconds(test.train_seconds)]
+    let unequal = system.against_control.as_ref().is_some_and(|pair| pair.steps.is_some());
+    if unequal { format!("{steps} ≠") } else { steps }
+}
+
+fn precision_recall_and_cost(report: &Report) -> Table {
+    let mut rows = Vec::new();
+    for (place, system) in report.systems.iter().enumerate() {
+        let Some(test) = &system.test else { continue };
+        let dollars = system.dollars.map_or(String::new(), |dollars| format!("{dollars:.2} $"));
+        let cells = vec![
+            system.name.clone(),
+            words::mean(&test.precision),
+            words::mean(&test.recall),
+            words::grouped(system.human_sentences),
+            dollars,
+            words::grouped(test.tokens.round() as usize),
+            words::seconds(test.train_seconds),
+        ];
+        rows.push(row(report, place, cells));
+    }
+    Table {
+        title: "Precision, recall and cost".to_owned(),
+        header: titles(&["system", "precision", "recall", "human labels", "teacher", "sub-words", "training"]),
+        groups: Vec::new(),
+        text_columns: 1,
+        rows,
+        notes: vec![
+            "Human labels: sentences. Teacher: what its labels cost, if that was given. Sub-words and time: the mean of a run, \
+             in training steps."
+                .to_owned(),
+        ],
+    }
 }
 
 fn f1_by_type(report: &Report) -> Table {

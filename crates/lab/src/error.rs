@@ -2,7 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use apprentice_core::{ChoiceError, CorpusError, FileError, corpus::WriteError};
+use apprentice_core::{
+    ChoiceError, CorpusError, FileError, MetricsError, corpus::WriteError, metrics::uncertainty::UncertaintyError,
+};
 use thiserror::Error;
 
 /// An error of this crate.
@@ -45,6 +47,20 @@ pub enum LabError {
     /// An output cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Labels that do not belong to the sentences that they are scored on.
+    #[error("{run}: {source}")]
+    Metrics {
+        /// The run or the data set.
+        run: String,
+        /// Why.
+        source: MetricsError,
+    },
+    /// No interval or test can be computed.
+    #[error(transparent)]
+    Uncertainty(#[from] UncertaintyError),
+    /// The report's template does not fit the report: a bug.
+    #[error("the page of the report: {0}")]
+    Template(#[from] minijinja::Error),
     /// The system refuses.
     #[error("{}: {source}", path.display())]
     Io {

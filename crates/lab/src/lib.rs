@@ -9,6 +9,7 @@ mod error;
 mod experiment;
 mod grid;
 mod ledger;
+pub mod report;
 
 pub use data::{DataRef, fingerprint, fingerprint_model, subset};
 pub use error::LabError;

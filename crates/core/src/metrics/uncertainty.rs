@@ -1,12 +1,13 @@
 //! How sure a score is: intervals for one system, tests between two, and statistics over seeds.
 //!
-//! Three sources of chance are told apart:
+//! Sources of chance are told apart:
 //!
 //! | what could have come out otherwise | answered by |
 //! |---|---|
 //! | the choice of test sentences, for one system | [`bootstrap`]: percentile intervals (Efron 1979) |
 //! | the choice of test sentences, for two systems | [`paired_bootstrap`], [`approximate_randomisation`] |
 //! | the seed of the training | [`Summary`], [`welch`], [`paired_t`] |
+//! | both, for two systems with the same seeds | [`paired_bootstrap_of_runs`] |
 //!
 //! and [`holm`] keeps many comparisons at once honest.
 //!
@@ -47,7 +48,7 @@ mod seeds;
 mod student_t;
 mod units;
 
-pub use bootstrap::{Comparison, Intervals, PairedBootstrap, bootstrap, paired_bootstrap};
+pub use bootstrap::{Comparison, Intervals, PairedBootstrap, bootstrap, paired_bootstrap, paired_bootstrap_of_runs};
 pub use holm::holm;
 pub use randomisation::{Randomisation, Randomised, approximate_randomisation};
 pub use seeds::{Summary, TTest, paired_t, welch};

@@ -30,6 +30,9 @@ pub(super) struct Group<const S: usize> {
     pub(super) counts: Vec<(usize, [Counts; S])>,
 }
 
+/// To work in: how often each group is drawn, and each type's counts.
+pub(super) type Room<const S: usize> = (Vec<u32>, Vec<[Counts; S]>);
+
 /// What is read off one test set.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measures {
@@ -107,17 +110,29 @@ impl<const S: usize> Grouped<S> {
 
     /// What each system has on test sets of as many units, drawn with replacement.
     pub(super) fn resampled(&self, settings: &Resampling) -> Vec<[Measures; S]> {
-        let units = self.group_of.len() as u32;
-        each_resample(settings, |rng, (times, totals): &mut (Vec<u32>, Vec<_>)| {
-            times.clear();
-            times.resize(self.groups.len(), 0);
-            for _ in 0..units {
-                times[self.group_of[rng.random_range(0..units) as usize] as usize] += 1;
-            }
-            *totals = self.totals(times, std::mem::take(totals));
-            measures(totals)
+        each_resample(settings, |rng, room: &mut (Vec<u32>, Room<S>)| {
+            let (units, room) = room;
+            draw_units(rng, self.group_of.len(), units);
+            self.measures_of(units, room)
         })
     }
+
+    /// What each system has on a test set of these units.
+    pub(super) fn measures_of(&self, units: &[u32], (times, totals): &mut Room<S>) -> [Measures; S] {
+        times.clear();
+        times.resize(self.groups.len(), 0);
+        for &unit in units {
+            times[self.group_of[unit as usize] as usize] += 1;
+        }
+        *totals = self.totals(times, std::mem::take(totals));
+        measures(totals)
+    }
+}
+
+/// As many of `units` units, drawn with replacement.
+pub(super) fn draw_units(rng: &mut ChaCha8Rng, units: usize, drawn: &mut Vec<u32>) {
+    drawn.clear();
+    drawn.extend((0..units).map(|_| rng.random_range(0..units as u32)));
 }
 
 fn in_full(counts: Counts) -> [usize; 3] {

@@ -15,12 +15,16 @@ use std::{
 };
 
 use apprentice_core::files;
+use apprentice_encoder::Network;
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View, tensor::TensorView};
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    StudentError, Trainer,
+    StudentError,
     checksum::{hash, hex},
 };
 
@@ -64,6 +68,66 @@ impl fmt::Display for RefusedCheckpoint {
     }
 }
 
+/// A run that checkpoints are made of, and that is put where another stood.
+pub trait Resumable {
+    /// Where it stands, but for the numbers.
+    type State: Serialize + DeserializeOwned;
+
+    /// Optimiser steps made so far.
+    fn steps_made(&self) -> usize;
+
+    /// A hash of what decides about the run, but for the weights that it starts from.
+    fn fingerprint(&self) -> &str;
+
+    /// What a checkpoint is made of: the state, and numbers by name.
+    fn state(&mut self) -> (Self::State, Vec<(&'static str, &[f32])>);
+
+    /// Puts a fresh run where another of the same fingerprint stood.
+    ///
+    /// # Errors
+    /// What is wrong with the numbers, if they are not those of the state.
+    fn restore(&mut self, state: Self::State, values: HashMap<String, Vec<f32>>) -> Result<(), String>;
+}
+
+/// The names of a checkpoint's numbers.
+pub(crate) mod numbers {
+    pub(crate) const WEIGHTS: &str = "weights";
+    pub(crate) const MOMENTS: [&str; 2] = ["first_moments", "second_moments"];
+    pub(crate) const BEST: &str = "best";
+    pub(crate) const GOOD: &str = "good";
+}
+
+/// The numbers of a name, as many as the network has.
+pub(crate) fn take(network: &Network, values: &mut HashMap<String, Vec<f32>>, name: &str) -> Result<Vec<f32>, String> {
+    let length = network.layout().len();
+    match values.remove(name) {
+        Some(values) if values.len() == length => Ok(values),
+        Some(values) => Err(format!("{} numbers of `{name}`, expected {length}", values.len())),
+        None => Err(format!("no numbers of `{name}`")),
+    }
+}
+
+/// Puts weights back, and moments that are of so many updates.
+pub(crate) fn restore_network(
+    network: &mut Network,
+    values: &mut HashMap<String, Vec<f32>>,
+    updates: Option<u32>,
+) -> Result<(), String> {
+    let weights = take(network, values, numbers::WEIGHTS)?;
+    let moments = match updates {
+        Some(updates) => {
+            let [first, second] = numbers::MOMENTS.map(|name| take(network, values, name));
+            Some(([first?, second?], updates))
+        }
+        None => None,
+    };
+    network.set_parameters(&weights).map_err(|error| error.to_string())?;
+    if let Some((moments, updates)) = moments {
+        network.set_moments(moments, updates).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
 /// Everything but the numbers.
 #[derive(Serialize, Deserialize)]
 struct File<S> {
@@ -84,10 +148,10 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If it cannot be written; the checkpoints from before are still there then.
-    pub fn save(&self, trainer: &mut Trainer) -> Result<PathBuf, StudentError> {
+    pub fn save(&self, run: &mut impl Resumable) -> Result<PathBuf, StudentError> {
         fs::create_dir_all(&self.directory).map_err(io_error(&self.directory))?;
-        let path = self.directory.join(format!("{PREFIX}{:08}", trainer.steps_made()));
-        files::write_directory_atomic(&path, true, |directory| write(directory, trainer))?;
+        let path = self.directory.join(format!("{PREFIX}{:08}", run.steps_made()));
+        files::write_directory_atomic(&path, true, |directory| write(directory, run))?;
         let mut all = self.all()?;
         // Later ones were refused when the run was restored: they do not count as the newest.
         all.retain(|other| *other <= path);
@@ -97,18 +161,18 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// Puts `trainer`, which must be fresh, where the newest checkpoint stands that can be used. What a process that was
+    /// Puts `run`, which must be fresh, where the newest checkpoint stands that can be used. What a process that was
     /// killed has left half-written is deleted.
     ///
     /// # Errors
     /// [`StudentError::NoCheckpoint`] if there is none that can be used.
-    pub fn restore(&self, trainer: &mut Trainer) -> Result<Restored, StudentError> {
+    pub fn restore(&self, run: &mut impl Resumable) -> Result<Restored, StudentError> {
         files::remove_unfinished(&self.directory).map_err(io_error(&self.directory))?;
-        let fingerprint = trainer.fingerprint().to_owned();
+        let fingerprint = run.fingerprint().to_owned();
         let mut refused = Vec::new();
         for path in self.all()?.into_iter().rev() {
-            match read(&path, &fingerprint, trainer) {
-                Ok(()) => return Ok(Restored { path, step: trainer.steps_made(), refused }),
+            match read(&path, &fingerprint, run) {
+                Ok(()) => return Ok(Restored { path, step: run.steps_made(), refused }),
                 Err(why) => refused.push(RefusedCheckpoint { path, why }),
             }
         }
@@ -135,9 +199,9 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StudentError {
     |source| StudentError::Io { path, source }
 }
 
-fn write(directory: &Path, trainer: &mut Trainer) -> Result<(), StudentError> {
-    let fingerprint = trainer.fingerprint().to_owned();
-    let (state, numbers) = trainer.state();
+fn write(directory: &Path, run: &mut impl Resumable) -> Result<(), StudentError> {
+    let fingerprint = run.fingerprint().to_owned();
+    let (state, numbers) = run.state();
     let file = File { format: FORMAT, fingerprint, state };
     let json = |source| StudentError::Json { path: directory.join(STATE), source };
     let put = |name: &str, content: &[u8]| {
@@ -160,8 +224,8 @@ fn write(directory: &Path, trainer: &mut Trainer) -> Result<(), StudentError> {
     put(SUMS, sums.as_bytes())
 }
 
-/// Restores the trainer, or says why not; then it is as it was.
-fn read(directory: &Path, fingerprint: &str, trainer: &mut Trainer) -> Result<(), String> {
+/// Restores the run, or says why not; then it is as it was.
+fn read(directory: &Path, fingerprint: &str, run: &mut impl Resumable) -> Result<(), String> {
     let content = |name: &str| fs::read(directory.join(name)).map_err(|error| format!("{name}: {error}"));
     let sums = content(SUMS)?;
     let sums = String::from_utf8_lossy(&sums);
@@ -182,7 +246,7 @@ fn read(directory: &Path, fingerprint: &str, trainer: &mut Trainer) -> Result<()
         return Err("it is of a run on other data, another architecture or other settings".to_owned());
     }
     let file: File<_> = serde_json::from_slice(&state).map_err(wrong)?;
-    trainer.restore(file.state, decode(&checked(NUMBERS)?)?)
+    run.restore(file.state, decode(&checked(NUMBERS)?)?)
 }
 
 /// A hash of whatever is written into it as text.

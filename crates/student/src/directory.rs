@@ -1,9 +1,13 @@
 //! The model directory, in the Hugging Face layout: what `AutoModelForTokenClassification.from_pretrained` reads.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use apprentice_core::Tag;
-use apprentice_encoder::{EncoderConfig, read_bounded};
+use apprentice_encoder::{EncoderConfig, Parameters, read_bounded};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -153,7 +157,7 @@ pub(crate) fn labels(directory: &Path, config: &Map<String, Value>) -> Result<La
     Ok(Labels::from_tags(tags))
 }
 
-/// The content of every file of the directory but the weights and the card.
+/// The content of every file of a student's directory but the weights and the card.
 pub(crate) fn contents(
     origin: &Origin,
     config: &EncoderConfig,
@@ -161,27 +165,44 @@ pub(crate) fn contents(
     labels: &Labels,
     tokenizer: &SubwordTokenizer,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, StudentError> {
+    let by_class: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (i.to_string(), n.into())).collect();
+    let by_name: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (n, i.into())).collect();
+    let mut own = vec![("id2label", by_class.into()), ("label2id", by_name.into())];
+    own.extend((head == Head::Crf).then(|| (CRF, crf_tensors())));
+    files(origin, config, config.family.classifier_class(), own, tokenizer)
+}
+
+/// The same of a masked language model.
+pub(crate) fn language_model(
+    origin: &Origin,
+    config: &EncoderConfig,
+    tokenizer: &SubwordTokenizer,
+) -> Result<Vec<(&'static str, Vec<u8>)>, StudentError> {
+    files(origin, config, "BertForMaskedLM", Vec::new(), tokenizer)
+}
+
+fn files(
+    origin: &Origin,
+    config: &EncoderConfig,
+    class: &str,
+    own: Vec<(&str, Value)>,
+    tokenizer: &SubwordTokenizer,
+) -> Result<Vec<(&'static str, Vec<u8>)>, StudentError> {
     let serialise = |value: &Value| {
         serde_json::to_vec_pretty(value).map_err(|source| StudentError::Json { path: "config.json".into(), source })
     };
     let mut map = origin.config.clone();
-    let own = config.to_map().map_err(|source| StudentError::Json { path: "config.json".into(), source })?;
-    for (key, value) in own {
+    let sizes = config.to_map().map_err(|source| StudentError::Json { path: "config.json".into(), source })?;
+    for (key, value) in sizes {
         map.entry(key).or_insert(value);
     }
-    let by_class: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (i.to_string(), n.into())).collect();
-    let by_name: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (n, i.into())).collect();
     // Of the source: the numbers are saved as f32, the labels' number follows from their names, and the head is another.
-    for key in ["dtype", "torch_dtype", "num_labels", "_num_labels", CRF] {
+    for key in ["dtype", "torch_dtype", "num_labels", "_num_labels", "id2label", "label2id", CRF] {
         map.remove(key);
     }
     map.insert("torch_dtype".into(), json!("float32"));
-    map.insert("architectures".into(), json!([config.family.classifier_class()]));
-    map.insert("id2label".into(), by_class.into());
-    if head == Head::Crf {
-        map.insert(CRF.into(), crf_tensors());
-    }
-    map.insert("label2id".into(), by_name.into());
+    map.insert("architectures".into(), json!([class]));
+    map.extend(own.into_iter().map(|(key, value)| (key.to_owned(), value)));
     let mut files = vec![("config.json", serialise(&map.into())?)];
     if origin.tokenizer_files.is_empty() {
         let vocabulary: String = tokenizer.vocabulary().into_iter().map(|token| token + "\n").collect();
@@ -201,4 +222,20 @@ pub(crate) fn contents(
         files.push(("tokenizer.json", tokenizer.to_json()?.into_bytes()));
     }
     Ok(files)
+}
+
+/// Writes the files, with `card` as the `README.md`, and the weights into `directory`, which exists.
+pub(crate) fn write(
+    directory: &Path,
+    mut files: Vec<(&'static str, Vec<u8>)>,
+    card: &str,
+    parameters: &Parameters,
+) -> Result<(), StudentError> {
+    files.push(("README.md", card.as_bytes().to_vec()));
+    for (name, content) in files {
+        let path = directory.join(name);
+        let written = File::create(&path).and_then(|mut file| file.write_all(&content));
+        written.map_err(|source| StudentError::Io { path, source })?;
+    }
+    Ok(apprentice_encoder::save(parameters, &directory.join("model.safetensors"))?)
 }

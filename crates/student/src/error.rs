@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use apprentice_core::{FileError, MetricsError, RegimenError};
+use apprentice_core::{CorpusError, FileError, MetricsError, RegimenError};
 use apprentice_encoder::EncoderError;
 use thiserror::Error;
 
@@ -18,6 +18,9 @@ pub enum StudentError {
     /// The regimen does not fit the data.
     #[error(transparent)]
     Regimen(#[from] RegimenError),
+    /// Text cannot be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
     /// Predictions and gold do not fit each other.
     #[error(transparent)]
     Metrics(#[from] MetricsError),

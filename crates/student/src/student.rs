@@ -33,6 +33,20 @@ pub struct Architecture {
     pub heads: usize,
 }
 
+impl Architecture {
+    /// A BERT of these sizes, with so many sub-words.
+    pub(crate) fn config(self, vocabulary: usize) -> EncoderConfig {
+        EncoderConfig {
+            vocab_size: vocabulary,
+            hidden_size: self.hidden,
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            intermediate_size: 4 * self.hidden,
+            ..EncoderConfig::default()
+        }
+    }
+}
+
 impl FromStr for Architecture {
     type Err = StudentError;
 
@@ -94,14 +108,7 @@ impl Student {
         seed: u64,
         options: &NetworkOptions,
     ) -> Result<Self, StudentError> {
-        let config = EncoderConfig {
-            vocab_size: tokenizer.largest_id() as usize + 1,
-            hidden_size: architecture.hidden,
-            num_hidden_layers: architecture.layers,
-            num_attention_heads: architecture.heads,
-            intermediate_size: 4 * architecture.hidden,
-            ..EncoderConfig::default()
-        };
+        let config = architecture.config(tokenizer.largest_id() as usize + 1);
         let parameters = Parameters::initialised(&config, labels.len(), seed)?;
         let network = Network::new(config, parameters, options)?;
         Ok(Self { network, tokenizer, labels, origin: Origin::default() })
@@ -132,15 +139,8 @@ impl Student {
     /// If a file cannot be written.
     pub fn save(&self, directory: &Path, card: &str) -> Result<(), StudentError> {
         let config = self.network.config();
-        let mut files = directory::contents(&self.origin, config, self.head(), &self.labels, &self.tokenizer)?;
-        files.push(("README.md", card.as_bytes().to_vec()));
-        for (name, content) in files {
-            let path = directory.join(name);
-            let mut file =
-                std::fs::File::create(&path).map_err(|source| StudentError::Io { path: path.clone(), source })?;
-            std::io::Write::write_all(&mut file, &content).map_err(|source| StudentError::Io { path, source })?;
-        }
-        Ok(apprentice_encoder::save(self.network.parameters(), &directory.join("model.safetensors"))?)
+        let files = directory::contents(&self.origin, config, self.head(), &self.labels, &self.tokenizer)?;
+        directory::write(directory, files, card, self.network.parameters())
     }
 
     /// The output layer.

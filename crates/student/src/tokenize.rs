@@ -97,6 +97,18 @@ impl SubwordTokenizer {
         characters.sort_unstable();
         characters.dedup();
         characters.retain(|c| !c.is_whitespace());
+        Self::learn_with(&characters, sentences.iter().map(Sentence::text), size)
+    }
+
+    /// The same from texts, where words are spelt with these characters; what has others is unknown.
+    ///
+    /// # Panics
+    /// Never: as [`Self::learn`].
+    pub(crate) fn learn_with<S: AsRef<str> + Send>(
+        characters: &[char],
+        texts: impl Iterator<Item = S> + Send,
+        size: usize,
+    ) -> Self {
         // The trainer numbers characters in the order of a randomly seeded hash map, and breaks ties between pairs by
         // these numbers. Listing every character beforehand, as if it were special, makes the order ours.
         let pieces = characters.iter().flat_map(|c| [c.to_string(), format!("##{c}")]);
@@ -110,12 +122,14 @@ impl SubwordTokenizer {
             .vocab_size(size.max(listed.len()))
             .min_frequency(2)
             .show_progress(false)
+            .limit_alphabet(characters.len())
+            .initial_alphabet(characters.iter().copied().collect())
             .special_tokens(listed)
             .build();
         let splitter = bert(WordPiece::default(), cased());
         let mut model = WordPiece::default();
         trainer
-            .feed(sentences.iter().map(Sentence::text), |text| {
+            .feed(texts, |text| {
                 let mut text = text.into();
                 if let Some(normalizer) = splitter.get_normalizer() {
                     tokenizers::Normalizer::normalize(normalizer, &mut text)?;
@@ -223,6 +237,32 @@ impl SubwordTokenizer {
                 cut(&lengths, limit).into_iter().map(|cut| self.window(&words, cut)).collect()
             })
             .collect())
+    }
+
+    /// The sub-words of running texts, without special tokens: of each its id, and whether it goes on with the word of the one
+    /// before it.
+    ///
+    /// # Errors
+    /// If the tokeniser fails.
+    pub(crate) fn running(&self, texts: Vec<String>) -> Result<Vec<Vec<(u32, bool)>>, StudentError> {
+        let encodings = guarded(|| self.tokenizer.encode_batch(texts, false))
+            .map_err(|e| problem(Path::new("tokenizer.json"), format!("fails on a text: {e}")))?;
+        let pieces = |encoding: tokenizers::Encoding| {
+            let words = encoding.get_word_ids();
+            let goes_on = (0..words.len()).map(|at| at > 0 && words[at].is_some() && words[at] == words[at - 1]);
+            encoding.get_ids().iter().copied().zip(goes_on).collect()
+        };
+        Ok(encodings.into_iter().map(pieces).collect())
+    }
+
+    /// The id of a token, if there is one.
+    pub(crate) fn id_of(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    /// What stands before and behind every sequence.
+    pub(crate) fn surroundings(&self) -> (&[u32], &[u32]) {
+        (&self.prefix, &self.suffix)
     }
 
     /// How many sub-words the words of these sentences have, special tokens not counted.

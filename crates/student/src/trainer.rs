@@ -17,7 +17,7 @@ pub use plan::{MemoryEstimate, PlannedEpoch, RunPlan};
 
 use crate::{
     Student, StudentError, TrainSettings, TrainingData,
-    checkpoint::Hash,
+    checkpoint::{Hash, Resumable, numbers, restore_network, take},
     data::{self, Example, examples},
     tokenize::Window,
 };
@@ -107,21 +107,13 @@ struct Cursor {
 
 /// What a checkpoint holds beside the numbers.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct State {
+pub struct State {
     cursor: Cursor,
     /// Updates that the moments are of.
     updates: Option<u32>,
     reports: Vec<EpochReport>,
     /// The epoch of the best weights so far, and their score.
     best: Option<(usize, f64)>,
-}
-
-/// The names of a checkpoint's numbers.
-mod numbers {
-    pub const WEIGHTS: &str = "weights";
-    pub const MOMENTS: [&str; 2] = ["first_moments", "second_moments"];
-    pub const BEST: &str = "best";
-    pub const GOOD: &str = "good";
 }
 
 /// Trains a student, one optimiser step per item.
@@ -237,19 +229,6 @@ impl Trainer {
         Ok(())
     }
 
-    /// Optimiser steps made so far.
-    #[must_use]
-    pub const fn steps_made(&self) -> usize {
-        self.cursor.step
-    }
-
-    /// A hash of what decides about the run, but for the weights that it starts from: settings, examples, dev set,
-    /// architecture and labels.
-    #[must_use]
-    pub fn fingerprint(&self) -> &str {
-        self.fingerprint.get_or_init(|| self.hash())
-    }
-
     fn hash(&self) -> String {
         let mut hash = Hash::default();
         // Writing into a hash cannot fail.
@@ -265,60 +244,6 @@ impl Trainer {
             put(&(&dev.windows, &dev.gold));
         }
         hash.finish()
-    }
-
-    /// What a checkpoint is made of.
-    pub(crate) fn state(&mut self) -> (State, Vec<(&'static str, &[f32])>) {
-        let (parameters, moments) = self.student.network.state();
-        let mut values = vec![(numbers::WEIGHTS, parameters.values())];
-        values.extend(moments.iter().flat_map(|(moments, _)| numbers::MOMENTS.into_iter().zip(*moments)));
-        values.extend(self.best.iter().map(|best| (numbers::BEST, &best.parameters[..])));
-        values.extend((!self.good.is_empty()).then_some((numbers::GOOD, &self.good[..])));
-        let state = State {
-            cursor: self.cursor,
-            updates: moments.map(|(_, updates)| updates),
-            reports: self.reports.clone(),
-            best: self.best.as_ref().map(|best| (best.epoch, best.score)),
-        };
-        (state, values)
-    }
-
-    /// Puts a fresh trainer where another of the same fingerprint stood; says what is wrong with the numbers, if they are
-    /// not those of the state.
-    pub(crate) fn restore(&mut self, state: State, mut values: HashMap<String, Vec<f32>>) -> Result<(), String> {
-        let length = self.student.network.layout().len();
-        let has_good = values.contains_key(numbers::GOOD);
-        let mut take = |name: &str| match values.remove(name) {
-            Some(values) if values.len() == length => Ok(values),
-            Some(values) => Err(format!("{} numbers of `{name}`, expected {length}", values.len())),
-            None => Err(format!("no numbers of `{name}`")),
-        };
-        let weights = take(numbers::WEIGHTS)?;
-        let moments = match state.updates {
-            Some(updates) => Some(([take(numbers::MOMENTS[0])?, take(numbers::MOMENTS[1])?], updates)),
-            None => None,
-        };
-        let best = match state.best {
-            Some((epoch, score)) => Some(Best { epoch, score, parameters: take(numbers::BEST)? }),
-            None => None,
-        };
-        let good = if has_good { take(numbers::GOOD)? } else { Vec::new() };
-        let mut draws = self.plan.draws().map_err(|error| error.to_string())?;
-        if let Some(before) = state.cursor.epoch.checked_sub(1) {
-            draws.nth(before);
-        }
-        let epoch = if state.cursor.batch > 0 { draws.next() } else { None };
-        if epoch.as_ref().map_or(0, |epoch| epoch.batches.len()) < state.cursor.batch {
-            return Err(format!("it stands at batch {} of an epoch that has fewer", state.cursor.batch));
-        }
-        let network = &mut self.student.network;
-        network.set_parameters(&weights).map_err(|error| error.to_string())?;
-        if let Some((moments, updates)) = moments {
-            network.set_moments(moments, updates).map_err(|error| error.to_string())?;
-        }
-        (self.draws, self.epoch, self.cursor) = (draws, epoch, state.cursor);
-        (self.reports, self.best, self.good) = (state.reports, best, good);
-        Ok(())
     }
 
     /// The run's result, at the end or wherever it was left. After a divergence without dev, the student has the weights
@@ -438,6 +363,56 @@ impl Trainer {
         self.reports.push(report.clone());
         self.cursor = Cursor { epoch: number, batch: 0, loss: 0.0, ..self.cursor };
         Ok(report)
+    }
+}
+
+impl Resumable for Trainer {
+    type State = State;
+
+    fn steps_made(&self) -> usize {
+        self.cursor.step
+    }
+
+    /// Of settings, examples, dev set, architecture and labels.
+    fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| self.hash())
+    }
+
+    fn state(&mut self) -> (State, Vec<(&'static str, &[f32])>) {
+        let (parameters, moments) = self.student.network.state();
+        let mut values = vec![(numbers::WEIGHTS, parameters.values())];
+        values.extend(moments.iter().flat_map(|(moments, _)| numbers::MOMENTS.into_iter().zip(*moments)));
+        values.extend(self.best.iter().map(|best| (numbers::BEST, &best.parameters[..])));
+        values.extend((!self.good.is_empty()).then_some((numbers::GOOD, &self.good[..])));
+        let state = State {
+            cursor: self.cursor,
+            updates: moments.map(|(_, updates)| updates),
+            reports: self.reports.clone(),
+            best: self.best.as_ref().map(|best| (best.epoch, best.score)),
+        };
+        (state, values)
+    }
+
+    fn restore(&mut self, state: State, mut values: HashMap<String, Vec<f32>>) -> Result<(), String> {
+        let network = &mut self.student.network;
+        let best = match state.best {
+            Some((epoch, score)) => Some(Best { epoch, score, parameters: take(network, &mut values, numbers::BEST)? }),
+            None => None,
+        };
+        let has_good = values.contains_key(numbers::GOOD);
+        let good = if has_good { take(network, &mut values, numbers::GOOD)? } else { Vec::new() };
+        let mut draws = self.plan.draws().map_err(|error| error.to_string())?;
+        if let Some(before) = state.cursor.epoch.checked_sub(1) {
+            draws.nth(before);
+        }
+        let epoch = if state.cursor.batch > 0 { draws.next() } else { None };
+        if epoch.as_ref().map_or(0, |epoch| epoch.batches.len()) < state.cursor.batch {
+            return Err(format!("it stands at batch {} of an epoch that has fewer", state.cursor.batch));
+        }
+        restore_network(network, &mut values, state.updates)?;
+        (self.draws, self.epoch, self.cursor) = (draws, epoch, state.cursor);
+        (self.reports, self.best, self.good) = (state.reports, best, good);
+        Ok(())
     }
 }
 

@@ -110,6 +110,7 @@ fn fixture(family: Family) -> PathBuf {
 }
 
 /// Holds a small model in a folder, which `load` loads, against what transformers computed with it.
+#[expect(clippy::print_stdout, reason = "with --nocapture the differences are shown")]
 fn check(directory: &Path, config: EncoderConfig, load: impl Fn(&Path) -> Parameters) {
     let parameters = load(&directory.join("model.safetensors"));
     let mut case = Case::new(&directory.join("parity.json"), config, parameters);

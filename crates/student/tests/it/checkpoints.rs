@@ -9,7 +9,7 @@ use std::{
 
 use apprentice_core::Regimen;
 use apprentice_student::{
-    Checkpoints, Head, StepReport, StudentError, TrainSettings, Trainer, TrainingData, TrainingPool,
+    Checkpoints, Head, Resumable, StepReport, StudentError, TrainSettings, Trainer, TrainingData, TrainingPool,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -36,6 +36,8 @@ pub struct RunArgs {
     /// Threads of all runs together; all cores if not given. The results do not depend on it
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    shown: report::ShownFlags,
     /// Keep the students; else there are only their predictions and scores
     #[arg(long)]
     keep_models: bool,
@@ -106,7 +108,8 @@ pub fn run(args: &RunArgs, progress: Progress) -> Result<()> {
         tally.failed,
         tally.elsewhere
     ));
-    report::write(&ledger, &prepared.grid.experiment.name)?;
+    let name = &prepared.grid.experiment.name;
+    report::print_answers(&report::write(&ledger, name, &args.shown)?, &ledger.folder(name))?;
     if tally.failed > 0 {
         bail!("{} runs failed: `experiment list` says why; the same command tries them again", tally.failed);
     }

@@ -117,6 +117,34 @@ fn a_grid_is_done_once_and_listed() {
 }
 
 #[test]
+fn a_report_is_written_and_written_again() {
+    let directory = prepared();
+    let at = directory.path();
+    let question = "[[questions]]\nkind = 'change'\nask = 'Does it?'\nfrom = { regimen = 'original-only' }\n\
+                    to = { regimen = 'simple-mix' }\n[data]";
+    write(&directory, "small.toml", &SMALL.replace("[data]", question));
+    let printed = succeeds(at, &["-q", "experiment", "run", "small.toml", "-o", "lab", "--shard", "1/2"]);
+    assert!(printed.contains("Does it?\n") && printed.contains("4 of 8 runs: "), "{printed}");
+    let page = || fs::read_to_string(at.join("lab/small/report.html")).unwrap();
+    assert!(page().contains("This report is of 4 of 8 runs"));
+    succeeds(at, &["-q", "experiment", "run", "small.toml", "-o", "lab"]);
+    let first = page();
+    assert!(!first.contains("This report is of"));
+    let printed = succeeds(at, &["experiment", "report", "lab", "--watch"]);
+    assert!(printed.contains("8 of 8 runs: "), "{printed}");
+    assert_eq!(page(), first);
+    succeeds(at, &["experiment", "report", "lab", "small", "--examples", "0"]);
+    assert!(page().len() < first.len());
+    let report: Value = serde_json::from_str(&succeeds(at, &["experiment", "report", "lab", "--json"])).unwrap();
+    assert_eq!((&report["progress"]["done"], &report["answers"][0]["ask"]), (&8.into(), &"Does it?".into()));
+    for table in ["report.md", "report.tex", "systems.csv", "runs.csv"] {
+        assert!(fs::metadata(at.join("lab/small").join(table)).unwrap().len() > 0);
+    }
+    assert!(fails(at, &["experiment", "report", "lab", "other"]).contains("grid.json"));
+    assert!(fails(at, &["experiment", "report", "."]).contains("not a ledger"));
+}
+
+#[test]
 fn a_grid_that_is_killed_ends_as_one_that_is_not() {
     let directory = prepared();
     let at = directory.path();

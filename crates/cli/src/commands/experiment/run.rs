@@ -109,11 +109,16 @@ pub fn run(args: &RunArgs, progress: Progress) -> Result<()> {
         tally.elsewhere
     ));
     let name = &prepared.grid.experiment.name;
-    report::print_answers(&report::write(&ledger, name, &args.shown)?, &ledger.folder(name))?;
+    let (report, folder) = (report::write(&ledger, name, &args.shown)?, ledger.folder(name));
     if tally.failed > 0 {
-        bail!("{} runs failed: `experiment list` says why; the same command tries them again", tally.failed);
+        bail!(
+            "{} runs failed: `experiment list` says why, and the same command tries them again; the report on the others is \
+             in {}",
+            tally.failed,
+            folder.display()
+        );
     }
-    Ok(())
+    report::print_answers(&report, &folder)
 }
 
 /// Does one run, or goes on with it, and leaves its directory.
@@ -142,7 +147,7 @@ fn one(
     let (flags, quiet) = (directory::CheckpointFlags::default(), Progress::new(true));
     let mut trainer = fresh()?;
     let mut begun = None;
-    if directory::unfinished(&output).exists() {
+    if directory::was_begun(&output) {
         match directory::Run::resume(&job, &flags, &mut trainer, quiet) {
             Ok(resumed) => begun = Some(resumed),
             // Such as one that was killed before its first checkpoint.

@@ -67,14 +67,19 @@ impl CheckpointFlags {
 }
 
 /// Where a run lies until it is finished.
-pub fn unfinished(output: &Path) -> PathBuf {
+fn unfinished(output: &Path) -> PathBuf {
     PathBuf::from(format!("{}.unfinished", output.display()))
+}
+
+/// Whether there is an unfinished run.
+pub fn was_begun(output: &Path) -> bool {
+    unfinished(output).join(SETTINGS).exists()
 }
 
 /// The settings of the unfinished run that is to be resumed.
 pub fn settings_of(output: &Path, overwrite: bool) -> Result<toml::Table> {
     let path = unfinished(output).join(SETTINGS);
-    if !path.exists() {
+    if !was_begun(output) {
         let finished = output.join(RESULT).exists();
         let what =
             if finished { "this run is finished" } else { "there is no unfinished run: start it without --resume" };

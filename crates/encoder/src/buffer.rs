@@ -65,6 +65,11 @@ impl<T: Word> Buffer<T> {
         Self { start: start.cast(), len, capacity: len, memory: Some((memory, layout)) }
     }
 
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Makes it so long. Memory is only taken when it becomes longer than it has ever been; what it holds is then lost.
     pub(crate) fn resize(&mut self, len: usize) {
         if len > self.capacity {

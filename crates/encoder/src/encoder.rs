@@ -389,6 +389,12 @@ impl Encoder {
             + norm(&self.embedding_norm)
     }
 
+    /// How many pairs of rounded numbers it has had at a time.
+    #[cfg(test)]
+    pub(crate) fn pairs(&self) -> usize {
+        self.products.pairs()
+    }
+
     /// Adds the gradients of all encoder tensors to `d_values`, from the gradient in [`Self::output_gradient`] and what the
     /// last forward pass in [`Mode::Training`], which was of these rows, kept.
     pub(crate) fn backward(

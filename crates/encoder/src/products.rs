@@ -92,6 +92,15 @@ impl Products {
         }
     }
 
+    /// How many pairs of rounded numbers it has had at a time.
+    #[cfg(test)]
+    pub(crate) fn pairs(&self) -> usize {
+        match &self.format {
+            Format::Bf16 { weights, operands } => weights.iter().chain(operands).map(Rounded::capacity).sum(),
+            Format::F32 | Format::Int8 { .. } => 0,
+        }
+    }
+
     /// `y = x weightᵀ`, and then `finish` as in [`matmul_then`].
     pub(crate) fn forward<const N: usize>(
         &mut self,

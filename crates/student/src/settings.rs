@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use apprentice_core::{Budget, Course, Regimen, Schedule, Warmup};
-use apprentice_encoder::AdamW;
+use apprentice_encoder::{AdamW, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::StudentError;
@@ -26,6 +26,9 @@ pub struct TrainSettings {
     /// How the classes of a sentence's words are learnt together.
     #[serde(skip_serializing_if = "is_default")]
     pub head: Head,
+    /// The number format of the products with the layers' weights, in training and in the scoring of dev; the student keeps
+    /// it. Not `int8`. `auto` is resolved when the settings are read.
+    pub precision: Precision,
     /// The learning rate that the schedule scales.
     pub learning_rate: f64,
     /// How the learning rate moves; `simple-mix` is constant whatever stands here.
@@ -122,6 +125,7 @@ impl Default for TrainSettings {
             batch_tokens: None,
             accumulation: 1,
             head: Head::Softmax,
+            precision: Precision::F32,
             learning_rate: 1e-4,
             schedule: Schedule::Linear,
             warmup_steps: 0,
@@ -160,6 +164,9 @@ impl TrainSettings {
         }
         if self.batch_tokens.is_none() && self.accumulation > self.batch_size {
             return setting("accumulation", &self.accumulation, "at most batch_size");
+        }
+        if self.precision == Precision::Int8 {
+            return setting("precision", &self.precision, "f32, bf16 or auto: int8 is for prediction alone");
         }
         if !(self.learning_rate > 0.0 && (self.learning_rate as f32).is_finite()) {
             return setting("learning_rate", &self.learning_rate, "a positive number, such as 1e-4");

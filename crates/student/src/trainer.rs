@@ -160,6 +160,7 @@ impl Trainer {
         settings.check()?;
         data.check(settings)?;
         student.set_head(settings.head)?;
+        student.network.set_precision(settings.precision);
         let max_length = student.max_length(settings.max_length);
         let pools: Result<Vec<_>, _> =
             data.pools().map(|pool| examples(&student, pool, settings, max_length)).collect();

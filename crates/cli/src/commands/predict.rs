@@ -12,7 +12,7 @@ use apprentice_core::{
 };
 use apprentice_encoder::{NetworkOptions, Precision};
 use apprentice_student::Student;
-use clap::{Args as ClapArgs, ValueEnum, builder::PossibleValuesParser};
+use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use serde::Serialize;
 
 use crate::{
@@ -55,25 +55,10 @@ pub struct Args {
     /// Threads; all cores if not given.
     #[arg(long, help_heading = None)]
     threads: Option<usize>,
-    /// Number format of the arithmetic; int8 is several times faster where the processor has AVX-512 VNNI, and rounds.
+    /// Number format of the products: f32; int8, which is faster where the processor has AVX-512 VNNI, and rounds; bf16, where
+    /// it has AVX-512 BF16, and rounds less; or auto, which is bf16 there and f32 elsewhere
     #[arg(long, value_name = "FORMAT", default_value = "f32", help_heading = None)]
-    precision: PredictionPrecision,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum PredictionPrecision {
-    F32,
-    Int8,
-}
-
-impl From<PredictionPrecision> for Precision {
-    fn from(precision: PredictionPrecision) -> Self {
-        match precision {
-            PredictionPrecision::F32 => Self::F32,
-            PredictionPrecision::Int8 => Self::Int8,
-        }
-    }
+    precision: Precision,
 }
 
 fn targets() -> PossibleValuesParser {
@@ -103,7 +88,7 @@ struct Settings<'a> {
     to: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_length: Option<usize>,
-    precision: PredictionPrecision,
+    precision: Precision,
     read: &'a ReadOptions,
 }
 
@@ -118,7 +103,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     }
     let model = model_directory(&args.model);
     let mut options = NetworkOptions::with_threads(args.threads);
-    options.precision = args.precision.into();
+    options.precision = args.precision;
     let student = Student::load(&model, &options)?;
     let mut job = Job { student, max_length: args.max_length, sources: &sources, read: &read, progress };
     match to {

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use apprentice_encoder::Precision;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -139,19 +140,29 @@ fn entities_have_scores_and_the_shape_of_the_pipeline() {
     assert!(calibration.contains("\"entities\":3"), "{calibration}");
 }
 
-/// Numbers of 8 bits find the same names in an easy text, and the settings say that it was those.
+/// Rounded numbers find the same names in an easy text, and the settings say which they were.
 #[test]
-fn int8_finds_the_same_entities() {
+fn every_precision_finds_the_same_entities() {
     let directory = trained();
     write(&directory, "a.txt", "Ann Keller won in Rome .\nin in 7 .\n");
     let tags = |precision| {
         let flags = ["a.txt", "--precision", precision, "-o", "out.conll", "--overwrite"];
         succeeds(directory.path(), &predict(&flags));
         let read = |name| std::fs::read_to_string(directory.path().join(name)).unwrap();
-        assert!(read("out.conll.settings.toml").contains(&format!("precision = \"{precision}\"")));
-        read("out.conll")
+        (read("out.conll"), read("out.conll.settings.toml"))
     };
-    assert_eq!(tags("int8"), tags("f32"));
+    let exact = tags("f32").0;
+    for precision in ["f32", "bf16", "int8"] {
+        let (tags, settings) = tags(precision);
+        assert_eq!(tags, exact, "{precision}");
+        assert!(settings.contains(&format!("precision = \"{precision}\"")), "{settings}");
+    }
+    // What it came to is what is written down.
+    let settings = tags("auto").1;
+    assert!(settings.contains(&format!("precision = \"{}\"", Precision::auto())), "{settings}");
+    let usage = run_in(directory.path(), &predict(&["a.txt", "--precision", "f16"]));
+    let error = String::from_utf8_lossy(&usage.stderr);
+    assert!(usage.status.code() == Some(2) && error.contains("expected f32, bf16, int8 or auto"), "{error}");
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn a_run_that_is_to_replace_another_can_be_resumed() {
     let at = directory.path();
     assert!(begin(at, "run").output().unwrap().status.success());
     let old = weights(at, "run");
-    let mut child = begin(at, "run").args(["--overwrite", "--seed", "2", "--tensorboard"]).spawn().unwrap();
+    let mut child = begin(at, "run").args(["--overwrite", "--precision", "bf16", "--tensorboard"]).spawn().unwrap();
     while !at.join("run.unfinished/checkpoints/step-00000002").exists() {
         assert!(child.try_wait().unwrap().is_none(), "it ended early");
         sleep(Duration::from_millis(2));

@@ -1,5 +1,6 @@
 //! `train`: regimens, pools, budgets and plans.
 
+use apprentice_encoder::Precision;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -127,4 +128,24 @@ fn what_does_not_fit_is_named() {
         let arguments = ["train", "--encoder", "scratch:1x8x2", "--original", &sample("dev.conll"), "--regimen", wrong];
         assert_eq!(run_in(directory.path(), &arguments).status.code(), Some(2), "{wrong}");
     }
+}
+
+#[test]
+fn the_precision_that_a_run_has_is_written_down() {
+    let (directory, arguments) = pools();
+    let at = directory.path();
+    let run = |precision: &str| {
+        succeeds(at, &with(&arguments, &["--precision", precision, "-o", precision]));
+        let read = |name| std::fs::read(at.join(precision).join(name)).unwrap();
+        (String::from_utf8(read("settings.toml")).unwrap(), read("model/model.safetensors"))
+    };
+    let [exact, rounded, auto] = ["f32", "bf16", "auto"].map(run);
+    assert!(exact.0.contains("precision = \"f32\"") && rounded.0.contains("precision = \"bf16\""), "{}", rounded.0);
+    assert!(exact.1 != rounded.1);
+    // What `auto` came to is what another machine is to go on with.
+    let (name, weights) = if Precision::auto() == Precision::F32 { ("f32", exact.1) } else { ("bf16", rounded.1) };
+    assert!(auto.0.contains(&format!("precision = \"{name}\"")), "{}", auto.0);
+    assert!(auto.1 == weights);
+    let error = fails(at, &with(&arguments, &["--precision", "int8", "-o", "int8"]));
+    assert!(error.contains("precision = int8: expected f32, bf16 or auto"), "{error}");
 }

@@ -135,6 +135,12 @@ impl Rounded {
         self.matrix()
     }
 
+    /// The pairs that there is memory for.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.pairs.capacity()
+    }
+
     /// What was rounded last.
     pub(crate) fn matrix(&self) -> Matrix<'_, Pair> {
         Matrix::new(&self.pairs, self.columns)

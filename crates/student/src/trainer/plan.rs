@@ -41,7 +41,7 @@ pub struct PlannedEpoch {
 /// keeps is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MemoryEstimate {
-    /// The weights, and the copies of good ones that are kept.
+    /// The weights, and the copies of good ones that are kept; in bf16 their rounded copy and the rounded factors, too.
     pub weights: usize,
     /// Gradients of the weights.
     pub gradients: usize,
@@ -94,7 +94,7 @@ fn memory(trainer: &Trainer) -> Result<MemoryEstimate, StudentError> {
             offsets.push(offsets.last().copied().unwrap_or(0) + window.ids.len());
             rows += window.rows.len();
         }
-        TrainingMemory::new(network.config(), parameters, network.classes(), &offsets, rows)
+        TrainingMemory::new(network.config(), network.precision(), parameters, network.classes(), &offsets, rows)
     };
     let largest = |epoch: Epoch| {
         let accumulation = trainer.settings.accumulation;
@@ -102,8 +102,8 @@ fn memory(trainer: &Trainer) -> Result<MemoryEstimate, StudentError> {
         batches.map(of).max_by_key(|memory| memory.activations)
     };
     let largest = trainer.plan.draws()?.filter_map(largest).max_by_key(|memory| memory.activations);
-    let TrainingMemory { parameters, gradients, moments, activations } = largest.unwrap_or_default();
+    let TrainingMemory { parameters, gradients, moments, activations, rounded } = largest.unwrap_or_default();
     // The weights of the start of an epoch are kept in case the run diverges, and the best ones if there is a dev set.
     let copies = if trainer.dev.is_some() { 2 } else { 1 };
-    Ok(MemoryEstimate { weights: (1 + copies) * parameters, gradients, moments, activations })
+    Ok(MemoryEstimate { weights: (1 + copies) * parameters + rounded, gradients, moments, activations })
 }

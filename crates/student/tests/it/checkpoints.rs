@@ -8,6 +8,7 @@ use std::{
 };
 
 use apprentice_core::Regimen;
+use apprentice_encoder::Precision;
 use apprentice_student::{
     Checkpoints, Head, Resumable, StepReport, StudentError, TrainSettings, Trainer, TrainingData, TrainingPool,
 };
@@ -63,7 +64,8 @@ fn a_run_that_was_cut_off_ends_with_the_same_bits() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     for (number, regimen) in regimens().into_iter().enumerate() {
         let (head, with_dev) = (if number % 3 == 1 { Head::Crf } else { Head::Softmax }, number % 2 == 0);
-        let settings = TrainSettings { head, ..settings(regimen) };
+        let precision = if number % 4 < 2 { Precision::F32 } else { Precision::Bf16 };
+        let settings = TrainSettings { head, precision, ..settings(regimen) };
         let whole = end(trainer(&settings, 1, with_dev));
         let directory = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::new(directory.path(), 1);
@@ -166,6 +168,7 @@ fn checkpoints_of_other_settings_or_data_are_refused() {
     for error in [
         refused(&TrainSettings { learning_rate: 1e-3, ..settings.clone() }, true),
         refused(&TrainSettings { seed: 2, ..settings.clone() }, true),
+        refused(&TrainSettings { precision: Precision::Bf16, ..settings.clone() }, true),
         refused(&settings, false),
     ] {
         assert!(

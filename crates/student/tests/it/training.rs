@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use apprentice_core::{Confidence, Course, Entity, Provenance, Regimen, Schedule, Sentence};
+use apprentice_encoder::Precision;
 use apprentice_student::{
     Drawn, Head, PoolSettings, RunPlan, StepReport, StudentError, TrainSettings, Trained, Trainer, TrainingData,
     TrainingPool,
@@ -187,6 +188,8 @@ fn settings_and_data_that_do_not_fit_are_named() {
     let both = TrainSettings { warmup_share: 0.1, warmup_steps: 3, ..settings() };
     assert!(with(&both).starts_with("warmup_share = 0.1: expected 0, because warmup_steps"));
     assert!(with(&TrainSettings { layer_decay: -1.0, ..settings() }).starts_with("layer_decay = -1"));
+    let rounded = TrainSettings { precision: Precision::Int8, ..settings() };
+    assert!(with(&rounded).starts_with("precision = int8: expected f32, bf16 or auto"));
     let pools = BTreeMap::from([("bbc".to_owned(), PoolSettings::default())]);
     assert_eq!(
         with(&TrainSettings { pools, ..settings() }),

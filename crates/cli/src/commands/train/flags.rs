@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use apprentice_core::{Course, Regimen, Schedule};
+use apprentice_encoder::Precision;
 use apprentice_student::Head;
 use clap::Args as ClapArgs;
 use serde::{Serialize, Serializer};
@@ -62,6 +63,10 @@ struct TrainingFlags {
     /// softmax, or crf: learn which tag follows which, and sentences as a whole [default: softmax]
     #[arg(long)]
     head: Option<Head>,
+    /// Number format of the products, which are nearly all of the arithmetic: f32, bf16 (rounded factors; faster where the
+    /// processor has AVX-512 BF16), or auto, which is bf16 there and f32 elsewhere [default: f32]
+    #[arg(long, value_name = "FORMAT")]
+    precision: Option<Precision>,
     /// The learning rate that the schedule scales [default: 1e-4]
     #[arg(long)]
     learning_rate: Option<f64>,

@@ -28,6 +28,7 @@ pub struct TrainSettings {
     pub head: Head,
     /// The number format of the products with the layers' weights, in training and in the scoring of dev; the student keeps
     /// it. Not `int8`. `auto` is resolved when the settings are read.
+    #[serde(skip_serializing_if = "is_default")]
     pub precision: Precision,
     /// The learning rate that the schedule scales.
     pub learning_rate: f64,

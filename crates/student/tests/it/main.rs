@@ -9,6 +9,7 @@ mod families;
 mod foreign;
 mod hub;
 mod predicting;
+mod pretrain;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/server.rs"]
 mod server;

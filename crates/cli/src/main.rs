@@ -8,6 +8,7 @@ mod page;
 mod progress;
 mod sample;
 mod settings;
+mod unfinished;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Command {
     Train(Box<commands::train::Args>),
     /// Tag text with a trained student.
     Predict(commands::predict::Args),
+    /// Train an encoder on text without labels, by masked language modelling.
+    Pretrain(Box<commands::pretrain::Args>),
     #[command(subcommand)]
     Experiment(commands::experiment::Verb),
     #[command(subcommand)]
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Score(args) => commands::score::run(&args, progress),
         Command::Train(args) => commands::train::run(&args, progress),
         Command::Predict(args) => commands::predict::run(&args, progress),
+        Command::Pretrain(args) => commands::pretrain::run(&args, progress),
         Command::Experiment(verb) => commands::experiment::run(&verb, progress),
         Command::Models(verb) => commands::models::run(&verb, progress),
     };

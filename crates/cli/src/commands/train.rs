@@ -4,20 +4,13 @@
 //! dev and test, and the model directory `model`; if asked for, the curves in `tensorboard`. It is there when the run is
 //! finished; until then, `RUN.unfinished` holds what `--resume` goes on from.
 
-pub mod directory;
-mod events;
 mod flags;
 pub mod plan;
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, bail};
-use apprentice_core::{Corpus, Scores, Sentence, metrics};
+use apprentice_core::{Corpus, Scores, Sentence, corpus::conll, metrics};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{
     EpochReport, ModelCard, StepReport, Student, StudentError, TrainSettings, Trained, Trainer, TrainingData,
@@ -26,7 +19,7 @@ use apprentice_student::{
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
-use crate::{commands::models, inputs, output, progress::Progress, settings};
+use crate::{commands::models, inputs, output, progress::Progress, settings, unfinished};
 
 /// Sub-words of the vocabulary that a student from scratch learns from its training text.
 pub const SCRATCH_VOCABULARY: usize = 600;
@@ -39,10 +32,10 @@ pub struct Args {
     #[arg(long)]
     config: Option<PathBuf>,
     /// Show what each epoch will draw, the learning rate, steps, tokens, memory and time, and do not train.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     plan: bool,
     #[command(flatten)]
-    checkpoints: directory::CheckpointFlags,
+    checkpoints: unfinished::CheckpointFlags,
     /// Replace a run directory that exists.
     #[arg(long, help_heading = None)]
     overwrite: bool,
@@ -98,16 +91,11 @@ pub struct Finished {
     pub student: Student,
 }
 
-/// One run: where its directory is to be, and what stands in it.
+/// One run.
 pub struct Job<'a> {
-    pub output: &'a Path,
     pub encoder: &'a str,
     pub training: &'a TrainSettings,
-    /// All settings, as its `settings.toml` has them.
-    pub settings: String,
     pub keep_model: bool,
-    /// Whether what is there may be replaced.
-    pub overwrite: bool,
     /// Sentences of the original and of the distilled data.
     pub sizes: (usize, usize),
 }
@@ -116,7 +104,7 @@ impl Job<'_> {
     /// Trains to the end, scores, and leaves the run directory; `watch` sees every step.
     pub fn complete(
         &self,
-        mut run: directory::Run<'_>,
+        mut run: unfinished::Run<'_>,
         trainer: Trainer,
         dev: Option<&[Sentence]>,
         test: Option<&[Sentence]>,
@@ -139,8 +127,23 @@ impl Job<'_> {
             let tagged = gold.iter().zip(predicted).map(|(sentence, prediction)| prediction.onto(sentence.clone()));
             predictions.push((name, tagged.collect::<Result<Vec<_>, _>>()?));
         }
-        run.finish(&finished, &predictions)?;
-        Ok(finished.outcome)
+        let Finished { outcome, student } = finished;
+        let card = card(&outcome, self.encoder, self.training, self.sizes)?;
+        run.finish(|directory| {
+            output::write_part(directory, unfinished::RESULT, serde_json::to_vec_pretty(&outcome)?)?;
+            for (name, sentences) in predictions {
+                let mut columns = Vec::new();
+                conll::write(&mut columns, &sentences)?;
+                output::write_part(directory, &format!("predictions.{name}.conll"), columns)?;
+            }
+            if self.keep_model {
+                let model = directory.join("model");
+                fs::create_dir(&model).with_context(|| format!("cannot make {}", model.display()))?;
+                student.save(&model, &card)?;
+            }
+            Ok(())
+        })?;
+        Ok(outcome)
     }
 }
 
@@ -153,7 +156,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     }
     if args.checkpoints.resume {
         let output = args.flags.output.as_deref().context("--resume: which run? pass -o RUN")?;
-        defaults = directory::settings_of(output, args.overwrite)?;
+        defaults = unfinished::settings_of(output, args.overwrite)?;
     }
     let settings: Settings = settings::resolve(&defaults, args.config.as_deref(), &args.flags)?;
     if !args.plan {
@@ -184,19 +187,22 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         return plan::show(Trainer::new(student, data, &settings.training)?, &settings.training, args.json);
     }
     let mut trainer = Trainer::new(student, data, &settings.training)?;
-    let job = Job {
+    let place = unfinished::Place {
         output: &settings.output,
+        settings: toml::to_string_pretty(&settings)?,
+        overwrite: args.overwrite,
+    };
+    let job = Job {
         encoder: &settings.encoder,
         training: &settings.training,
-        settings: toml::to_string_pretty(&settings)?,
         keep_model: true,
-        overwrite: args.overwrite,
         sizes: (original.len(), pools.iter().map(|pool| pool.sentences.len()).sum()),
     };
     let run = if args.checkpoints.resume {
-        directory::Run::resume(&job, &args.checkpoints, &mut trainer, progress)?
+        let steps = trainer.total_steps();
+        unfinished::Run::resume(&place, &args.checkpoints, (&mut trainer, steps), progress)?
     } else {
-        directory::Run::start(&job, &args.checkpoints, &mut trainer)?
+        unfinished::Run::start(&place, &args.checkpoints, &mut trainer)?
     };
     let test = test.as_ref().map(|corpus| corpus.sentences.as_slice());
     let outcome = &job.complete(run, trainer, dev, test, progress, |_| ())?;

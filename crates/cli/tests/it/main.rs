@@ -17,6 +17,7 @@ mod fake_hub;
 mod faults;
 mod models;
 mod predict;
+mod pretrain;
 #[expect(dead_code, reason = "the teacher's tests need more of it")]
 #[path = "../../../teacher/tests/it/provider.rs"]
 mod provider;

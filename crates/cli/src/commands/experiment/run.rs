@@ -10,8 +10,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Asked, data::Prepared, plan, report};
 use crate::{
-    commands::train::{Job, directory},
+    commands::train::Job,
     progress::Progress,
+    unfinished::{self, CheckpointFlags, Place},
 };
 
 #[derive(Args)]
@@ -135,20 +136,14 @@ fn one(
     let material = prepared.material(run)?;
     let fresh = || material.trainer(material.student(threads)?);
     let output = ledger.run(&run.id);
-    let job = Job {
-        output: &output,
-        encoder: &material.encoder,
-        training: &material.training,
-        settings: toml::to_string_pretty(run)?,
-        keep_model,
-        overwrite: true,
-        sizes: material.sizes(),
-    };
-    let (flags, quiet) = (directory::CheckpointFlags::default(), Progress::new(true));
+    let place = Place { output: &output, settings: toml::to_string_pretty(run)?, overwrite: true };
+    let job = Job { encoder: &material.encoder, training: &material.training, keep_model, sizes: material.sizes() };
+    let (flags, quiet) = (CheckpointFlags::default(), Progress::new(true));
     let mut trainer = fresh()?;
     let mut begun = None;
-    if directory::was_begun(&output) {
-        match directory::Run::resume(&job, &flags, &mut trainer, quiet) {
+    if unfinished::was_begun(&output) {
+        let steps = trainer.total_steps();
+        match unfinished::Run::resume(&place, &flags, (&mut trainer, steps), quiet) {
             Ok(resumed) => begun = Some(resumed),
             // Such as one that was killed before its first checkpoint.
             Err(error) => {
@@ -159,7 +154,7 @@ fn one(
     }
     let begun = match begun {
         Some(resumed) => resumed,
-        None => directory::Run::start(&job, &flags, &mut trainer)?,
+        None => unfinished::Run::start(&place, &flags, &mut trainer)?,
     };
     let outcome = job.complete(begun, trainer, material.dev.as_deref(), Some(&material.test), quiet, watch)?;
     if let Some(why) = outcome.stopped {

@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use apprentice_student::StepReport;
 
 /// The folder of event files in a run directory.
 pub const EVENTS: &str = "tensorboard";
@@ -32,28 +31,14 @@ impl Events {
         Ok(events)
     }
 
-    /// Notes a step, and the scores at the end of an epoch.
-    pub fn record(&mut self, report: &StepReport) -> Result<()> {
-        let mut values = vec![
-            ("train/loss".to_owned(), report.loss),
-            ("train/learning_rate".to_owned(), report.learning_rate),
-            ("train/gradient_norm".to_owned(), report.gradient_norm),
-        ];
-        if let Some(end) = &report.epoch_end {
-            values.push(("epoch/loss".to_owned(), end.loss));
-            values.extend(end.drawn.iter().map(|d| (format!("drawn/{}", d.pool), d.sentences as f64)));
-            if let Some(scores) = &end.dev {
-                values.push(("dev/micro_f1".to_owned(), scores.micro.prf.f1));
-                values.push(("dev/macro_f1".to_owned(), scores.macro_gold.f1));
-                values.extend(scores.per_type.iter().map(|(label, own)| (format!("dev/f1/{label}"), own.prf.f1)));
-            }
-        }
+    /// Notes the values of a step by their names.
+    pub fn record(&mut self, step: usize, values: Vec<(String, f64)>) -> Result<()> {
         let mut summary = Message::default();
         for (tag, value) in values {
             let value = Message::default().bytes(1, tag.as_bytes()).float(2, value as f32);
             summary = summary.bytes(1, value.content());
         }
-        self.put(report.step, |event| event.bytes(5, summary.content()))
+        self.put(step, |event| event.bytes(5, summary.content()))
     }
 
     fn put(&mut self, step: usize, with: impl FnOnce(Message) -> Message) -> Result<()> {

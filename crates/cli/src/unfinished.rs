@@ -1,4 +1,7 @@
-//! The run directory, and the unfinished one beside it that a run goes on from.
+//! Runs that take long: the directory that is there when one is finished, and the unfinished one beside it that it goes on
+//! from.
+
+mod events;
 
 use std::{
     fs::{self, File},
@@ -8,27 +11,25 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use apprentice_core::{Sentence, corpus::conll, files};
-use apprentice_student::{Checkpoints, StepReport, Trainer};
+use apprentice_core::files;
+use apprentice_student::{Checkpoints, PretrainStep, Resumable, StepReport};
 use clap::Args;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{
-    Finished, Job, card,
-    events::{EVENTS, Events},
-};
+use self::events::{EVENTS, Events};
 use crate::{output, progress::Progress};
 
 const SETTINGS: &str = "settings.toml";
 const METRICS: &str = "metrics.jsonl";
-const RESULT: &str = "result.json";
+/// The file that a finished run has.
+pub const RESULT: &str = "result.json";
 
 /// When a run saves where it stands.
 #[derive(Args)]
 #[command(next_help_heading = "Checkpoints")]
 pub struct CheckpointFlags {
     /// Go on with the unfinished run of -o, from its newest checkpoint, with the settings it was started with
-    #[arg(long, conflicts_with_all = ["plan", "config"])]
+    #[arg(long, conflicts_with = "config")]
     pub resume: bool,
     /// The minutes between checkpoints; one is always made at the start
     #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
@@ -67,18 +68,77 @@ impl CheckpointFlags {
 }
 
 /// Where a run lies until it is finished.
-fn unfinished(output: &Path) -> PathBuf {
+pub fn directory_of(output: &Path) -> PathBuf {
     PathBuf::from(format!("{}.unfinished", output.display()))
+}
+
+/// A step of a run, as its files note it.
+pub trait Step: Serialize {
+    /// Counted from 1, and of how many.
+    fn number(&self) -> (usize, usize);
+
+    /// Its values by the names that their curves have.
+    fn curves(&self) -> Vec<(String, f64)>;
+}
+
+impl Step for StepReport {
+    fn number(&self) -> (usize, usize) {
+        (self.step, self.steps)
+    }
+
+    fn curves(&self) -> Vec<(String, f64)> {
+        let mut values = curves_of(self.loss, self.learning_rate, self.gradient_norm);
+        if let Some(end) = &self.epoch_end {
+            values.push(("epoch/loss".to_owned(), end.loss));
+            values.extend(end.drawn.iter().map(|d| (format!("drawn/{}", d.pool), d.sentences as f64)));
+            if let Some(scores) = &end.dev {
+                values.push(("dev/micro_f1".to_owned(), scores.micro.prf.f1));
+                values.push(("dev/macro_f1".to_owned(), scores.macro_gold.f1));
+                values.extend(scores.per_type.iter().map(|(label, own)| (format!("dev/f1/{label}"), own.prf.f1)));
+            }
+        }
+        values
+    }
+}
+
+impl Step for PretrainStep {
+    fn number(&self) -> (usize, usize) {
+        (self.step, self.steps)
+    }
+
+    fn curves(&self) -> Vec<(String, f64)> {
+        let mut values = curves_of(self.loss, self.learning_rate, self.gradient_norm);
+        if let Some(held_out) = &self.held_out {
+            values.push(("held_out/loss".to_owned(), held_out.loss));
+            values.push(("held_out/accuracy".to_owned(), held_out.accuracy));
+        }
+        values
+    }
+}
+
+/// What every step has.
+fn curves_of(loss: f64, learning_rate: f64, gradient_norm: f64) -> Vec<(String, f64)> {
+    let values = [("loss", loss), ("learning_rate", learning_rate), ("gradient_norm", gradient_norm)];
+    values.map(|(name, value)| (format!("train/{name}"), value)).into()
+}
+
+/// Where a run's directory is to be, and the settings that stand in it.
+pub struct Place<'a> {
+    pub output: &'a Path,
+    /// All settings in TOML.
+    pub settings: String,
+    /// Whether what is there may be replaced.
+    pub overwrite: bool,
 }
 
 /// Whether there is an unfinished run.
 pub fn was_begun(output: &Path) -> bool {
-    unfinished(output).join(SETTINGS).exists()
+    directory_of(output).join(SETTINGS).exists()
 }
 
 /// The settings of the unfinished run that is to be resumed.
 pub fn settings_of(output: &Path, overwrite: bool) -> Result<toml::Table> {
-    let path = unfinished(output).join(SETTINGS);
+    let path = directory_of(output).join(SETTINGS);
     if !was_begun(output) {
         let finished = output.join(RESULT).exists();
         let what =
@@ -87,10 +147,10 @@ pub fn settings_of(output: &Path, overwrite: bool) -> Result<toml::Table> {
     }
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     if output.exists() && !overwrite {
-        let is_same = |name: &str| fs::read(output.join(name)).ok() == fs::read(unfinished(output).join(name)).ok();
+        let is_same = |name: &str| fs::read(output.join(name)).ok() == fs::read(directory_of(output).join(name)).ok();
         if is_same(SETTINGS) && is_same(METRICS) && output.join(RESULT).exists() {
             // The process ended between the last two steps of finishing.
-            files::remove_directory(&unfinished(output))
+            files::remove_directory(&directory_of(output))
                 .with_context(|| format!("cannot delete {}", path.display()))?;
             bail!("--resume: {}: this run is finished", output.display());
         }
@@ -104,9 +164,9 @@ pub fn settings_of(output: &Path, overwrite: bool) -> Result<toml::Table> {
 
 /// A run under way.
 pub struct Run<'a> {
-    job: &'a Job<'a>,
+    place: &'a Place<'a>,
     flags: &'a CheckpointFlags,
-    directory: PathBuf,
+    pub directory: PathBuf,
     checkpoints: Checkpoints,
     /// Locked, so that no other process goes on with the same run.
     metrics: File,
@@ -119,10 +179,18 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     /// A new run, with its first checkpoint: a disk that is full or cannot be written to is noticed before anything is
     /// computed.
-    pub fn start(job: &'a Job<'a>, flags: &'a CheckpointFlags, trainer: &mut Trainer) -> Result<Self> {
-        let directory = unfinished(job.output);
+    pub fn start(place: &'a Place<'a>, flags: &'a CheckpointFlags, run: &mut impl Resumable) -> Result<Self> {
+        let begun = Self::begin(place, flags)?;
+        // There is nothing yet to go on from.
+        begun.save(run).inspect_err(|_| drop(files::remove_directory(&begun.directory)))?;
+        Ok(begun)
+    }
+
+    /// A new run that has no checkpoint yet: its directory is there for what it needs.
+    pub fn begin(place: &'a Place<'a>, flags: &'a CheckpointFlags) -> Result<Self> {
+        let directory = directory_of(place.output);
         if directory.exists() {
-            if !job.overwrite {
+            if !place.overwrite {
                 bail!(
                     "{}: a run was begun here and not finished: --resume goes on with it, --overwrite begins anew",
                     directory.display()
@@ -143,47 +211,45 @@ impl<'a> Run<'a> {
             drop(held);
         }
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        let mut begin = || {
-            output::write_file(&directory.join(SETTINGS), true, job.settings.as_bytes())?;
+        let begin = || {
+            output::write_file(&directory.join(SETTINGS), true, place.settings.as_bytes())?;
             let path = directory.join(METRICS);
             let file = File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
-            let mut run = Self::new(job, flags, locked(file, &directory)?);
-            run.save(trainer)?;
-            run.begin_events(0)?;
-            Ok(run)
+            let mut begun = Self::new(place, flags, locked(file, &directory)?);
+            begun.begin_events(0)?;
+            Ok(begun)
         };
-        // There is nothing yet to go on from.
         begin().inspect_err(|_| drop(files::remove_directory(&directory)))
     }
 
-    /// The unfinished run, with the trainer where its newest checkpoint stands that can be used.
+    /// The unfinished run, with `run` where its newest checkpoint stands that can be used, of so many steps.
     pub fn resume(
-        job: &'a Job<'a>,
+        place: &'a Place<'a>,
         flags: &'a CheckpointFlags,
-        trainer: &mut Trainer,
+        (run, steps): (&mut impl Resumable, usize),
         progress: Progress,
     ) -> Result<Self> {
-        let directory = unfinished(job.output);
+        let directory = directory_of(place.output);
         let path = directory.join(METRICS);
         let open = || File::options().read(true).append(true).create(true).open(&path);
         let file = locked(open().with_context(|| format!("cannot write {}", path.display()))?, &directory)?;
         files::remove_unfinished(&directory).with_context(|| format!("cannot clear {}", directory.display()))?;
-        let mut run = Self::new(job, flags, file);
-        let restored = run.checkpoints.restore(trainer).context("--resume")?;
+        let mut begun = Self::new(place, flags, file);
+        let restored = begun.checkpoints.restore(run).context("--resume")?;
         for refused in &restored.refused {
             progress.note(format_args!("checkpoint not used: {refused}"));
         }
-        run.tokens_before = run.cut_metrics(restored.step, &path)?;
-        run.begin_events(restored.step)?;
-        progress.note(format_args!("resumed at step {} of {}", restored.step, trainer.total_steps()));
-        Ok(run)
+        begun.tokens_before = begun.cut_metrics(restored.step, &path)?;
+        begun.begin_events(restored.step)?;
+        progress.note(format_args!("resumed at step {} of {steps}", restored.step));
+        Ok(begun)
     }
 
-    fn new(job: &'a Job<'a>, flags: &'a CheckpointFlags, metrics: File) -> Self {
-        let directory = unfinished(job.output);
+    fn new(place: &'a Place<'a>, flags: &'a CheckpointFlags, metrics: File) -> Self {
+        let directory = directory_of(place.output);
         let checkpoints = Checkpoints::new(directory.join("checkpoints"), flags.keep);
         let (events, tokens_before, saved) = (None, 0, Instant::now());
-        Self { job, flags, directory, checkpoints, metrics, events, tokens_before, saved }
+        Self { place, flags, directory, checkpoints, metrics, events, tokens_before, saved }
     }
 
     fn begin_events(&mut self, step: usize) -> Result<()> {
@@ -221,55 +287,44 @@ impl<'a> Run<'a> {
     }
 
     /// Notes a step, and makes a checkpoint when it is time.
-    pub fn record(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<()> {
+    pub fn record(&mut self, run: &mut impl Resumable, report: &impl Step) -> Result<()> {
         let mut line = serde_json::to_vec(report)?;
         line.push(b'\n');
         self.metrics.write_all(&line).with_context(|| format!("cannot write {METRICS}"))?;
-        self.events.as_mut().map_or(Ok(()), |events| events.record(report))?;
-        let by_steps = self.flags.checkpoint_steps.is_some_and(|every| report.step.is_multiple_of(every));
+        let (step, steps) = report.number();
+        self.events.as_mut().map_or(Ok(()), |events| events.record(step, report.curves()))?;
+        let by_steps = self.flags.checkpoint_steps.is_some_and(|every| step.is_multiple_of(every));
         let by_time = self.saved.elapsed().as_secs_f64() >= self.flags.checkpoint_minutes * 60.0;
-        if (by_steps || by_time) && report.step < report.steps {
-            self.save(trainer)?;
+        if (by_steps || by_time) && step < steps {
+            self.save(run)?;
             self.saved = Instant::now();
         }
         Ok(())
     }
 
-    fn save(&self, trainer: &mut Trainer) -> Result<()> {
+    /// Makes a checkpoint.
+    pub fn save(&self, run: &mut impl Resumable) -> Result<()> {
         // A checkpoint stands for lines that are on disk.
         self.metrics.sync_data().with_context(|| format!("cannot write {METRICS}"))?;
         let advice =
             || "the checkpoint cannot be written; make room or mend the disk, then --resume goes on".to_owned();
-        self.checkpoints.save(trainer).with_context(advice)?;
+        self.checkpoints.save(run).with_context(advice)?;
         Ok(())
     }
 
-    /// Puts the run directory in its place in one step, and deletes the unfinished one.
-    pub fn finish(self, finished: &Finished, predictions: &[(&str, Vec<Sentence>)]) -> Result<()> {
-        let Finished { outcome, student } = finished;
-        let Job { output, encoder, training, settings, keep_model, overwrite, sizes } = self.job;
-        let card = card(outcome, encoder, training, *sizes)?;
+    /// Puts the run directory in its place in one step, with settings, metrics, curves and what `fill` puts into it, and deletes
+    /// the unfinished one.
+    pub fn finish(self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let (metrics, events) = (self.directory.join(METRICS), self.directory.join(EVENTS));
-        files::write_directory_atomic(output, *overwrite, |directory| {
-            output::write_part(directory, SETTINGS, settings)?;
+        files::write_directory_atomic(self.place.output, self.place.overwrite, |directory| {
+            output::write_part(directory, SETTINGS, &self.place.settings)?;
             fs::copy(&metrics, directory.join(METRICS))
                 .with_context(|| format!("cannot copy {}", metrics.display()))?;
             if events.exists() {
                 copy_files(&events, &directory.join(EVENTS))
                     .with_context(|| format!("cannot copy {}", events.display()))?;
             }
-            output::write_part(directory, RESULT, serde_json::to_vec_pretty(outcome)?)?;
-            for (name, sentences) in predictions {
-                let mut columns = Vec::new();
-                conll::write(&mut columns, sentences)?;
-                output::write_part(directory, &format!("predictions.{name}.conll"), columns)?;
-            }
-            if *keep_model {
-                let model = directory.join("model");
-                fs::create_dir(&model).with_context(|| format!("cannot make {}", model.display()))?;
-                student.save(&model, &card)?;
-            }
-            anyhow::Ok(())
+            fill(directory)
         })?;
         files::remove_directory(&self.directory).with_context(|| format!("cannot delete {}", self.directory.display()))
     }

@@ -1,0 +1,106 @@
+//! `pretrain`: an encoder from text, cut off and gone on with, and used.
+
+#![expect(clippy::disallowed_methods, reason = "the files are a test's own")]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{annotate::said, fails, sample, succeeds};
+
+/// The sample's sentences as documents of four lines.
+fn corpus() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["train", "unlabelled"] {
+        let file = directory.path().join(format!("{name}.txt"));
+        let lines = succeeds(
+            directory.path(),
+            &["-q", "data", "convert", &sample(&format!("{name}.conll")), "-o", "-", "--to", "text"],
+        );
+        let lines: Vec<&str> = lines.lines().collect();
+        let documents: Vec<String> = lines.chunks(4).map(|lines| lines.join("\n")).collect();
+        fs::write(file, documents.join("\n\n")).unwrap();
+    }
+    directory
+}
+
+fn begin(at: &Path, output: &str, more: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apprentice"));
+    command.current_dir(at).args(["pretrain", "-o", output, "--checkpoint-steps", "5"]).args(more);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+const SETTINGS: [&str; 14] = [
+    "--corpus",
+    "train.txt",
+    "unlabelled.txt",
+    "--architecture",
+    "2x32x2",
+    "--vocabulary",
+    "700",
+    "--epochs",
+    "2",
+    "--batch-tokens",
+    "400",
+    "--evaluate-steps",
+    "20",
+    "--json",
+];
+
+#[test]
+fn an_encoder_is_made_whatever_cuts_it_off_and_serves() {
+    let directory = corpus();
+    let at = directory.path();
+    let whole = begin(at, "whole", &SETTINGS).wait_with_output().unwrap();
+    assert!(whole.status.success(), "{}", said(&whole));
+    let result: Value = serde_json::from_slice(&whole.stdout).unwrap();
+    assert!(result["steps"].as_u64() > Some(20) && result["text"]["held_out"].as_u64() > Some(0), "{result}");
+    assert!(result["held_out"]["perplexity"].as_f64().unwrap() < 700.0, "{result}");
+
+    let mut cut = begin(at, "cut", &SETTINGS);
+    while !at.join("cut.unfinished/checkpoints/step-00000010").exists() {
+        assert!(cut.try_wait().unwrap().is_none(), "it ended early");
+        sleep(Duration::from_millis(5));
+    }
+    cut.kill().unwrap();
+    cut.wait().unwrap();
+    let resumed = begin(at, "cut", &["--resume"]).wait_with_output().unwrap();
+    assert!(resumed.status.success(), "{}", said(&resumed));
+    for file in ["model/model.safetensors", "model/vocab.txt", "metrics.jsonl"] {
+        let read = |run: &str| fs::read(at.join(run).join(file)).unwrap();
+        assert!(read("cut") == read("whole"), "{file} differs");
+    }
+    assert!(!at.join("cut.unfinished").exists());
+
+    let continued =
+        ["-q", "pretrain", "--from", "whole/model", "--corpus", "train.txt", "--epochs", "0.5", "-o", "more"];
+    succeeds(at, &continued);
+    let train =
+        ["-q", "train", "--encoder", "more/model", "--original", &sample("dev.conll"), "--epochs", "1", "-o", "run"];
+    succeeds(at, &train);
+}
+
+#[test]
+fn what_cannot_be_pretrained_on_is_named_and_leaves_nothing() {
+    let directory = corpus();
+    let at = directory.path();
+    let error = |arguments: &[&str]| {
+        let error = fails(at, &[&["-q", "pretrain", "-o", "run"], arguments].concat());
+        assert!(!at.join("run").exists() && !at.join("run.unfinished").exists(), "{error}");
+        error
+    };
+    assert!(error(&["--corpus", "none.txt"]).contains("none.txt"));
+    assert!(error(&["--corpus", "-"]).contains("expected a file"));
+    assert!(error(&["--corpus", "train.txt", "--architecture", "2x30x4"]).contains("2x30x4"));
+    assert!(error(&["--corpus", "train.txt", "--mask-share", "2"]).contains("mask_share = 2"));
+    fs::write(at.join("short.txt"), "one line\n").unwrap();
+    let one = error(&["--corpus", "short.txt", "--architecture", "1x8x2"]);
+    assert!(one.contains("expected at least two documents"), "{one}");
+}

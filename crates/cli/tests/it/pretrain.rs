@@ -102,5 +102,5 @@ fn what_cannot_be_pretrained_on_is_named_and_leaves_nothing() {
     assert!(error(&["--corpus", "train.txt", "--mask-share", "2"]).contains("mask_share = 2"));
     fs::write(at.join("short.txt"), "one line\n").unwrap();
     let one = error(&["--corpus", "short.txt", "--architecture", "1x8x2"]);
-    assert!(one.contains("expected at least two documents"), "{one}");
+    assert!(one.contains("expected more text: at least two documents"), "{one}");
 }

@@ -316,7 +316,7 @@ impl Pretrainer {
             return Err(StudentError::Setting {
                 setting: "corpus",
                 found: format!("{} sequences", text.training.sequences() + text.held_out.sequences()),
-                expected: "at least two documents of text",
+                expected: "more text: at least two documents, or some hundred sentences",
             });
         }
         let (prefix, suffix) = model.tokenizer.surroundings();

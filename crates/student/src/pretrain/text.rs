@@ -10,8 +10,10 @@ use super::{
 };
 use crate::{StudentError, tokenize::SubwordTokenizer};
 
-/// Of so many documents the first is held out, until there are [`HELD_OUT`] sequences.
+/// Of so many stretches the first is held out, until there are [`HELD_OUT`] sequences. A stretch is a document, or so many
+/// sentences of one: text may have no documents.
 const EVERY: u64 = 100;
+const STRETCH: usize = 200;
 /// Sequences that are held out.
 const HELD_OUT: u64 = 500;
 /// Characters that words of a fresh vocabulary are spelt with, at most: the most frequent.
@@ -44,7 +46,8 @@ impl Text {
         directory: &Path,
     ) -> Result<(Self, u64), StudentError> {
         let [training, held_out] = Self::NAMES.map(|name| StoreWriter::create(&directory.join(name)));
-        let mut packer = Packer { training: training?, held_out: held_out?, limit, current: Vec::new(), documents: 0 };
+        let mut packer =
+            Packer { training: training?, held_out: held_out?, limit, current: Vec::new(), stretches: 0, sentences: 0 };
         let mut pending: Vec<(String, bool)> = Vec::new();
         let mut flush = |pending: &mut Vec<(String, bool)>| {
             let (texts, begin): (Vec<String>, Vec<bool>) = pending.drain(..).unzip();
@@ -72,15 +75,22 @@ struct Packer {
     held_out: StoreWriter,
     limit: usize,
     current: Vec<Piece>,
-    documents: u64,
+    stretches: u64,
+    /// Of this stretch.
+    sentences: usize,
 }
 
 impl Packer {
     fn sentence(&mut self, pieces: &[(u32, bool)], begins_document: bool) -> Result<(), StudentError> {
-        if begins_document || self.current.len() + pieces.len() > self.limit {
+        let begins_stretch = begins_document || self.sentences == STRETCH;
+        if begins_stretch || self.current.len() + pieces.len() > self.limit {
             self.end()?;
         }
-        self.documents += u64::from(begins_document);
+        if begins_stretch {
+            self.stretches += 1;
+            self.sentences = 0;
+        }
+        self.sentences += 1;
         let mut rest = pieces;
         while rest.len() > self.limit {
             let word_starts = |&at: &usize| !rest[at].1;
@@ -103,7 +113,7 @@ impl Packer {
         if self.current.is_empty() {
             return Ok(());
         }
-        let is_held_out = self.documents % EVERY == 1 && self.held_out.sequences() < HELD_OUT;
+        let is_held_out = self.stretches % EVERY == 1 && self.held_out.sequences() < HELD_OUT;
         let to = if is_held_out { &mut self.held_out } else { &mut self.training };
         to.push(&self.current)?;
         self.current.clear();

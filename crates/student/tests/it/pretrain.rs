@@ -23,7 +23,7 @@ fn text(documents: usize) -> Vec<Source> {
 
 fn settings() -> PretrainSettings {
     PretrainSettings {
-        epochs: 3.0,
+        epochs: 2.0,
         max_length: 24,
         batch_tokens: 200,
         accumulation: 2,
@@ -36,13 +36,13 @@ fn settings() -> PretrainSettings {
 fn model(threads: usize, settings: &PretrainSettings) -> LanguageModel {
     let options = NetworkOptions::with_threads(Some(threads));
     let reading = ReadOptions::unlabelled();
-    LanguageModel::from_scratch("2x32x2".parse().unwrap(), (&text(200), &reading), 150, settings, &options).unwrap()
+    LanguageModel::from_scratch("2x32x2".parse().unwrap(), (&text(800), &reading), 150, settings, &options).unwrap()
 }
 
 fn pretrainer(directory: &Path, threads: usize) -> Pretrainer {
     let (settings, reading) = (settings(), ReadOptions::unlabelled());
     let model = model(threads, &settings);
-    Pretrainer::new(model, (&text(200), &reading), directory, &settings).unwrap().0
+    Pretrainer::new(model, (&text(800), &reading), directory, &settings).unwrap().0
 }
 
 fn saved(pretrainer: Pretrainer) -> Vec<u8> {
@@ -64,11 +64,14 @@ fn hidden_words_are_found_better_and_better() {
     assert_eq!(steps.len(), pretrainer.total_steps());
     assert!(steps.iter().all(|step| step.tokens >= 200 && step.hidden > 0));
     // A step may have a part of a sequence more than it should.
-    assert!((3.0..3.3).contains(&steps.last().unwrap().epoch));
+    assert!((2.0..2.2).contains(&steps.last().unwrap().epoch));
     let scored: Vec<HeldOut> = steps.iter().filter_map(|step| step.held_out).collect();
     assert_eq!(scored.len(), steps.len() / 10 + usize::from(steps.len() % 10 > 0));
     let after = scored.last().unwrap();
-    assert!(after.perplexity < before.perplexity / 5.0 && after.accuracy > 0.3, "{before:?}, then {after:?}");
+    assert!(
+        after.hidden > 10 && after.perplexity < before.perplexity / 5.0 && after.accuracy > 0.2,
+        "{before:?}, then {after:?}"
+    );
     assert!((after.loss.exp() - after.perplexity).abs() < 1e-9);
     assert_eq!(pretrainer.score().unwrap(), *after);
 }
@@ -140,7 +143,11 @@ fn what_makes_no_sense_is_named() {
         Pretrainer::new(model, (sources, &reading), directory.path(), settings).err().unwrap().to_string()
     };
     let one = [Source::bytes("one.txt".as_ref(), "a single document")];
-    assert!(error(&one, &settings()).contains("expected at least two documents"), "{}", error(&one, &settings()));
+    assert!(
+        error(&one, &settings()).contains("expected more text: at least two documents"),
+        "{}",
+        error(&one, &settings())
+    );
     let short = PretrainSettings { max_length: 2, ..settings() };
     assert!(error(&text(20), &short).contains("room for the special tokens"));
     for (settings, setting) in [

@@ -1,4 +1,4 @@
-"""Runs the experiments of docs/reproduction.md: the paper's three phases, the label budget, the weak teacher.
+"""Runs the experiments of docs/reproduction.md: the paper's three phases, the label budget, the weak teacher, and bf16.
 
     python reproduction.py --apprentice PROGRAM --shared DIR -o LEDGER [--only NAME …] [--encoder DIR] [-- FLAGS …]
 
@@ -62,6 +62,7 @@ def inputs(a):
         "paper-phase-2": (people | {"cot": cot, "other": other}, {"cot": labelled}),
         "label-budget": (people | {"cot": cot}, {"cot": labelled}),
         "weak-teacher": (weak, {"weak": weak_gold}),
+        "precision": (people, {}),
     }
 
 
@@ -78,9 +79,12 @@ def main():
     for name, (data, gold) in inputs(a).items():
         if a.only and name not in a.only:
             continue
-        flags = ["--data", *(f"{key}={path}" for key, path in data.items()),
-                 "--gold", *(f"{key}={path}" for key, path in gold.items())]
-        run(a.apprentice, "experiment", "run", name, *encoder, *flags, "-o", a.output, *a.flags, quiet=False)
+        flags = ["--data", *(f"{key}={path}" for key, path in data.items())]
+        if gold:
+            flags += ["--gold", *(f"{key}={path}" for key, path in gold.items())]
+        file = pathlib.Path(__file__).with_name(f"{name}.toml")
+        run(a.apprentice, "experiment", "run", file if file.exists() else name, *encoder, *flags, "-o", a.output,
+            *a.flags, quiet=False)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 //! Masked language modelling on a toy language.
 
-#![expect(clippy::disallowed_methods, reason = "the files are a test's own")]
-
 use std::{fs, path::Path};
 
 use apprentice_core::corpus::{ReadOptions, Source};
@@ -66,7 +64,7 @@ fn hidden_words_are_found_better_and_better() {
     // A step may have a part of a sequence more than it should.
     assert!((2.0..2.2).contains(&steps.last().unwrap().epoch));
     let scored: Vec<HeldOut> = steps.iter().filter_map(|step| step.held_out).collect();
-    assert_eq!(scored.len(), steps.len() / 10 + usize::from(steps.len() % 10 > 0));
+    assert_eq!(scored.len(), steps.len().div_ceil(10));
     let after = scored.last().unwrap();
     assert!(
         after.hidden > 10 && after.perplexity < before.perplexity / 5.0 && after.accuracy > 0.2,

@@ -1,11 +1,9 @@
 """Trains a student under every regimen, several seeds each, at equal optimiser steps, and compares them.
 
-    python regimens.py conll --apprentice PROGRAM --shared DIR -o DIR [--seeds 1 2 3] [--jobs 2]
-    python regimens.py weak  --apprentice PROGRAM --shared DIR -o DIR
+    python regimens.py weak  --apprentice PROGRAM --shared DIR -o DIR [--seeds 1 2 3] [--jobs 2]
     python regimens.py means --apprentice PROGRAM --shared DIR -o DIR
 
-`conll`: 1,000 sentences of CoNLL-2003 labelled by the recorded teacher (chain of thought) and 1,000 others labelled by
-people, scored on the test set. `weak`: NoiseBench; 2,000 sentences with the labels of a weak LLM, 500 with clean ones,
+`weak`: NoiseBench; 2,000 sentences with the labels of a weak LLM, 500 with clean ones,
 and 2,500 clean ones to score on, blocks of the file in this order (885 between them are dev). `means`: the same data, what
 is to help against wrong labels. Every run has the same number of optimiser steps and keeps its last weights, but for the
 row that says otherwise; nothing is chosen on test. A run that is there already is not done again, so the script may be
@@ -44,15 +42,6 @@ MEANS = {
 
 def run(*command):
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
-
-
-def conll(a):
-    data, distilled = a.shared / "data/conll2003", a.output / "distilled.jsonl"
-    if not distilled.exists():
-        run(a.apprentice, "-q", "annotate", "--provider", f"replay:{a.shared}/teacher/transcripts/conll.cot.jsonl",
-            "--strategy", "cot", "--input", data / "teacher-1000.conll", "-o", distilled)
-    return {"original": data / "original-1000.conll", "distilled": distilled, "dev": data / "valid.txt",
-            "test": data / "test.txt"}
 
 
 def weak(a):
@@ -103,7 +92,7 @@ def train(a, files, name, flags, seed):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("set", choices=["conll", "weak", "means"])
+    p.add_argument("set", choices=["weak", "means"])
     p.add_argument("--apprentice", required=True)
     p.add_argument("--shared", type=pathlib.Path, required=True)
     p.add_argument("--encoder", help="a model directory; that of all-MiniLM-L6-v2 in --shared if not given")
@@ -113,10 +102,8 @@ def main():
     a = p.parse_args()
     a.encoder = a.encoder or a.shared / "models/all-minilm-l6-v2"
     a.output.mkdir(parents=True, exist_ok=True)
-    files = conll(a) if a.set == "conll" else weak(a)
+    files = weak(a)
     rows = {name: ["--regimen", name] for name in REGIMENS}
-    if a.set == "conll":
-        rows["original-only, CRF"] = ["--regimen", "original-only", "--head", "crf"]
     if a.set == "means":
         files, rows = labelled_by_students(a, files), MEANS
     with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:

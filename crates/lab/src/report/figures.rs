@@ -174,7 +174,7 @@ fn shares(report: &Report) -> Figure {
     }
     Figure {
         title: "What each regimen shows the student",
-        caption: "The share of distilled data in each epoch: what the regimen asks for, or, for `all`, what was drawn."
+        caption: "The share of distilled data in each epoch: what the regimen asks for, or, under all, what was drawn."
             .to_owned(),
         width: columns::WIDTH,
         panels: shown.iter().map(|(regimen, shares)| columns::columns(regimen, shares)).collect(),

@@ -142,10 +142,13 @@ pub(super) fn all(grid: &Grid, gathered: &Gathered) -> Result<Vec<SystemReport>,
             let all = grid.data.get(&data.name).map_or(0, |known| known.sentences);
             data.size.map_or(all, |size| size.min(all))
         };
-        let dollars = settings.distilled.iter().map(|data| {
+        let mut dollars = settings.distilled.iter().map(|data| {
             let all = grid.data.get(&data.name)?.sentences.max(1);
             Some(grid.experiment.data.get(&data.name)?.dollars? * size(data) as f64 / all as f64)
         });
+        // From 0, because the sum of no numbers is -0.
+        let dollars = dollars.try_fold(0.0, |sum, one| Some(sum + one?));
+        let is_priced = grid.experiment.data.values().any(|data| data.dollars.is_some());
         let seeds = system.runs.iter().zip(&grid.experiment.seeds);
         let runs = seeds.zip(of.states.iter().zip(&of.runs)).map(|((id, &seed), (state, done))| RunReport {
             id: id.clone(),
@@ -166,7 +169,7 @@ pub(super) fn all(grid: &Grid, gathered: &Gathered) -> Result<Vec<SystemReport>,
             against_best: None,
             shares: shares(settings, of)?,
             human_sentences: settings.original.iter().map(size).sum(),
-            dollars: dollars.sum(),
+            dollars: dollars.filter(|_| is_priced),
         });
     }
     Ok(systems)

@@ -107,6 +107,14 @@ pub(crate) fn take(network: &Network, values: &mut HashMap<String, Vec<f32>>, na
     }
 }
 
+/// Weights and moments by their names, and how many updates the moments are of.
+pub(crate) fn network_state(network: &mut Network) -> (Option<u32>, Vec<(&'static str, &[f32])>) {
+    let (parameters, moments) = network.state();
+    let mut values = vec![(numbers::WEIGHTS, parameters.values())];
+    values.extend(moments.iter().flat_map(|(moments, _)| numbers::MOMENTS.into_iter().zip(*moments)));
+    (moments.map(|(_, updates)| updates), values)
+}
+
 /// Puts weights back, and moments that are of so many updates.
 pub(crate) fn restore_network(
     network: &mut Network,

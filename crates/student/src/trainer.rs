@@ -17,7 +17,7 @@ pub use plan::{MemoryEstimate, PlannedEpoch, RunPlan};
 
 use crate::{
     Student, StudentError, TrainSettings, TrainingData,
-    checkpoint::{Hash, Resumable, numbers, restore_network, take},
+    checkpoint::{Hash, Resumable, network_state, numbers, restore_network, take},
     data::{self, Example, examples},
     tokenize::Window,
 };
@@ -380,14 +380,12 @@ impl Resumable for Trainer {
     }
 
     fn state(&mut self) -> (State, Vec<(&'static str, &[f32])>) {
-        let (parameters, moments) = self.student.network.state();
-        let mut values = vec![(numbers::WEIGHTS, parameters.values())];
-        values.extend(moments.iter().flat_map(|(moments, _)| numbers::MOMENTS.into_iter().zip(*moments)));
+        let (updates, mut values) = network_state(&mut self.student.network);
         values.extend(self.best.iter().map(|best| (numbers::BEST, &best.parameters[..])));
         values.extend((!self.good.is_empty()).then_some((numbers::GOOD, &self.good[..])));
         let state = State {
             cursor: self.cursor,
-            updates: moments.map(|(_, updates)| updates),
+            updates,
             reports: self.reports.clone(),
             best: self.best.as_ref().map(|best| (best.epoch, best.score)),
         };

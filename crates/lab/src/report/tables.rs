@@ -166,13 +166,12 @@ fn precision_recall_and_cost(report: &Report) -> Table {
     let mut rows = Vec::new();
     for (place, system) in report.systems.iter().enumerate() {
         let Some(test) = &system.test else { continue };
-        let dollars = system.dollars.map_or(String::new(), |dollars| format!("{dollars:.2} $"));
         let cells = vec![
             system.name.clone(),
             words::mean(&test.precision),
             words::mean(&test.recall),
             words::grouped(system.human_sentences),
-            dollars,
+            words::dollars(system.dollars),
             words::grouped(test.tokens.round() as usize),
             words::seconds(test.train_seconds),
         ];
@@ -292,7 +291,6 @@ fn teachers(report: &Report) -> Table {
     let rows = report.teachers.iter().map(|teacher| {
         let Prf { precision, recall, f1 } = teacher.scores.micro.prf;
         let interval = teacher.intervals.map_or(String::new(), |intervals| words::between(&intervals.f1));
-        let dollars = teacher.dollars.map_or(String::new(), |dollars| format!("{dollars:.2} $"));
         let [precision, recall, f1, macro_f1] =
             [precision, recall, f1, teacher.scores.macro_union.f1].map(words::share);
         let sentences = words::grouped(teacher.sentences);
@@ -305,7 +303,7 @@ fn teachers(report: &Report) -> Table {
             f1,
             interval,
             macro_f1,
-            dollars,
+            words::dollars(teacher.dollars),
         ])
     });
     let rows = rows.collect();

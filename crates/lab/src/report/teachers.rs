@@ -3,7 +3,7 @@
 use apprentice_core::{
     Entity, Scores, Sentence,
     metrics::{
-        self, Confusion,
+        Confusion,
         uncertainty::{Intervals, Resampling, UnitCounts, bootstrap, paired_bootstrap},
     },
 };
@@ -51,7 +51,7 @@ pub(super) fn all(reader: &mut Reader<'_>, resampling: &Resampling) -> Result<Ve
             teacher: known.and_then(|data| data.teacher.clone()).unwrap_or_default(),
             sentences: golden.len(),
             dollars: known.and_then(|data| data.dollars),
-            scores: metrics::entities(&golden, &taught).map_err(metrics)?,
+            scores: units.scores(),
             intervals: if drawn { Some(bootstrap(&units, resampling)?) } else { None },
             confusion: Confusion::of(&golden, &taught).map_err(metrics)?,
             gold: gold.clone(),

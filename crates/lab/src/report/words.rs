@@ -45,7 +45,13 @@ pub(super) fn p(value: f64) -> String {
 
 /// A p-value in a sentence.
 pub(super) fn p_is(value: f64) -> String {
-    if value < 0.000_05 { "p < 0.0001".to_owned() } else { format!("p = {}", share(value)) }
+    let cell = p(value);
+    if cell.starts_with('<') { format!("p {cell}") } else { format!("p = {cell}") }
+}
+
+/// A price, where it is known.
+pub(super) fn dollars(value: Option<f64>) -> String {
+    value.map_or(String::new(), |dollars| format!("{dollars:.2} $"))
 }
 
 /// A number with its thousands apart.

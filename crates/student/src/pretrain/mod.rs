@@ -31,7 +31,7 @@ use self::{
 };
 use crate::{
     Architecture, StudentError,
-    checkpoint::{Hash, Resumable, numbers, restore_network},
+    checkpoint::{Hash, Resumable, network_state, restore_network},
     directory::{self, Origin},
     tokenize::SubwordTokenizer,
 };
@@ -469,10 +469,8 @@ impl Resumable for Pretrainer {
     }
 
     fn state(&mut self) -> (State, Vec<(&'static str, &[f32])>) {
-        let (parameters, moments) = self.model.network.state();
-        let mut values = vec![(numbers::WEIGHTS, parameters.values())];
-        values.extend(moments.iter().flat_map(|(moments, _)| numbers::MOMENTS.into_iter().zip(*moments)));
-        (State { cursor: self.cursor, updates: moments.map(|(_, updates)| updates) }, values)
+        let (updates, values) = network_state(&mut self.model.network);
+        (State { cursor: self.cursor, updates }, values)
     }
 
     fn restore(&mut self, state: State, mut values: HashMap<String, Vec<f32>>) -> Result<(), String> {

@@ -370,6 +370,13 @@ impl Encoder {
         &mut self.gradients.hidden
     }
 
+    /// What that pass returned, and the same place.
+    pub(crate) fn output_and_gradient(&mut self) -> (&[f32], &mut [f32]) {
+        let output = &self.hidden[self.config.num_hidden_layers];
+        self.gradients.hidden.resize(output.len());
+        (output, &mut self.gradients.hidden)
+    }
+
     /// How many numbers the buffers of a batch hold, but for the scratch of sums.
     #[cfg(test)]
     pub(crate) fn numbers(&self) -> usize {
@@ -523,7 +530,7 @@ impl Encoder {
 }
 
 /// Copies the given rows of a matrix of `width` columns.
-fn gather(from: &[f32], rows: &[usize], width: usize, to: &mut Buffer) {
+pub(crate) fn gather(from: &[f32], rows: &[usize], width: usize, to: &mut Buffer) {
     to.resize(rows.len() * width);
     for (to, &row) in to.chunks_exact_mut(width).zip(rows) {
         to.copy_from_slice(&from[row * width..][..width]);

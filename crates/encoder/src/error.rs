@@ -177,6 +177,12 @@ pub enum EncoderError {
         /// What was found and expected.
         problem: String,
     },
+    /// A teacher's hidden states that the network has no map for.
+    #[error("hidden states of a teacher: {problem}")]
+    Imitation {
+        /// What was found and expected.
+        problem: String,
+    },
     /// The thread pool could not be started.
     #[error("cannot start {threads} threads: {source}")]
     Threads {

@@ -8,6 +8,7 @@ use crate::{
     AdamW, EncoderConfig, EncoderError, Layout, PackedBatch, Parameters, Precision, Transitions,
     encoder::{Encoder, Mode, sites},
     head::Head,
+    imitation::Imitation,
     kernels::{
         crf::{Sequences, crf_loss},
         cross_entropy::softmax_cross_entropy,
@@ -74,6 +75,26 @@ impl<'a> Targets<'a> {
     }
 }
 
+/// Hidden states of a teacher that the network's own, mapped linearly, are drawn to.
+#[derive(Debug, Clone, Copy)]
+pub struct StateTargets<'a> {
+    /// Indices into the batch's tokens, each at most once.
+    pub rows: &'a [usize],
+    /// The teacher's state for each of `rows`, `[S, D]`.
+    pub states: &'a [f32],
+    /// The loss of a row is multiplied with this before gradients are taken.
+    pub scale: f32,
+}
+
+/// The losses of a batch, each summed over its rows and not multiplied with its scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ImitationLoss {
+    /// Of the classes, times weight.
+    pub classes: f64,
+    /// Of the teacher's states: the mean squared error of a row's numbers.
+    pub states: f64,
+}
+
 /// AdamW's first and second moments, and how many updates they are of.
 pub type MomentsView<'a> = ([&'a [f32]; 2], u32);
 
@@ -91,6 +112,7 @@ pub struct Network {
     training: Option<Training>,
     encoder: Encoder,
     head: Head,
+    imitation: Imitation,
     pool: ThreadPool,
 }
 
@@ -117,7 +139,16 @@ impl Network {
             .build()
             .map_err(|source| EncoderError::Threads { threads, source })?;
         let encoder = Encoder::new(config.clone(), precision);
-        Ok(Self { encoder, config, precision, parameters, training: None, head: Head::default(), pool })
+        Ok(Self {
+            encoder,
+            config,
+            precision,
+            parameters,
+            training: None,
+            head: Head::default(),
+            imitation: Imitation::default(),
+            pool,
+        })
     }
 
     /// Makes the head, so far a softmax over each row, a linear-chain CRF over sequences of rows. Its scores start at 0,
@@ -134,6 +165,21 @@ impl Network {
             return error(format!("transitions of {} classes, expected {}", allowed.classes(), self.classes()));
         }
         self.parameters.add_crf(allowed);
+        self.training = None;
+        Ok(())
+    }
+
+    /// Adds a linear map from hidden states to those of a teacher, `[D, H]`, with fresh weights: what
+    /// [`Self::imitate`] needs. It is trained with the others, and not saved with the model.
+    ///
+    /// # Errors
+    /// [`EncoderError::Imitation`] if `width`, `D`, is 0, or the network has such a map.
+    pub fn add_state_map(&mut self, width: usize, seed: u64) -> Result<(), EncoderError> {
+        if width == 0 || self.parameters.layout().state_map.is_some() {
+            let problem = format!("a second map to a teacher's states, or one to {width} numbers");
+            return Err(EncoderError::Imitation { problem });
+        }
+        self.parameters.add_state_map(width, &self.config, seed);
         self.training = None;
         Ok(())
     }
@@ -265,6 +311,36 @@ impl Network {
     /// If the model cannot take the batch, a row or class does not exist, the classes make no sequences of the CRF, or the
     /// network has [`Precision::Int8`].
     pub fn accumulate(&mut self, batch: &PackedBatch, targets: &Targets<'_>) -> Result<f64, EncoderError> {
+        Ok(self.backpropagate(batch, targets, None)?.classes)
+    }
+
+    /// The same with hidden states that are to come near those of a teacher: the gradients are of the sum of both losses.
+    ///
+    /// # Errors
+    /// As [`Self::accumulate`], and [`EncoderError::Imitation`] if there are not as many numbers as
+    /// [`Self::add_state_map`] was told.
+    pub fn imitate(
+        &mut self,
+        batch: &PackedBatch,
+        targets: &Targets<'_>,
+        states: &StateTargets<'_>,
+    ) -> Result<ImitationLoss, EncoderError> {
+        check_index("row", states.rows.iter().copied(), batch.tokens())?;
+        let width = self.parameters.layout().state_map.as_ref().map_or(0, |map| map.bias.len());
+        if width == 0 || states.states.len() != states.rows.len() * width {
+            let problem =
+                format!("{} numbers for {} rows, expected {width} for each", states.states.len(), states.rows.len());
+            return Err(EncoderError::Imitation { problem });
+        }
+        self.backpropagate(batch, targets, Some(states))
+    }
+
+    fn backpropagate(
+        &mut self,
+        batch: &PackedBatch,
+        targets: &Targets<'_>,
+        states: Option<&StateTargets<'_>>,
+    ) -> Result<ImitationLoss, EncoderError> {
         if self.precision == Precision::Int8 {
             return Err(EncoderError::TrainingPrecision { precision: self.precision });
         }
@@ -278,7 +354,7 @@ impl Network {
         if let Some(weights) = weights.filter(|weights| weights.len() != rows.len()) {
             return Err(EncoderError::Index { what: "weight of row", found: weights.len(), limit: rows.len() });
         }
-        let Self { encoder, head, parameters, pool, config, training, .. } = self;
+        let Self { encoder, head, imitation, parameters, pool, config, training, .. } = self;
         let layout = &*Arc::clone(parameters.layout());
         let crf = layout.crf.as_ref();
         let ends = crf.map(|crf| check_sequences(&crf.allowed, classes, sequences)).transpose()?;
@@ -298,19 +374,34 @@ impl Network {
         let d_values = training.gradients.values_mut();
         let mode = Mode::Training { seed, pass };
         let dropout = mode.dropout(sites::HEAD, config.head_dropout());
+        let imitated = states.zip(layout.state_map.as_ref());
+        // A teacher has states for nearly all tokens.
+        let all: Vec<usize> = if imitated.is_some() { (0..batch.tokens()).collect() } else { Vec::new() };
+        let computed = if imitated.is_some() { &all } else { rows };
         Ok(pool.install(|| {
-            let hidden = encoder.forward(values, layout, batch, Some(rows), mode);
-            let logits = head.forward(values, layout, hidden, config, dropout);
-            let loss = match crf.zip(ends) {
+            let hidden = encoder.forward(values, layout, batch, Some(computed), mode);
+            let of_rows = if imitated.is_some() { imitation.chosen(hidden, rows, config.hidden_size) } else { hidden };
+            let logits = head.forward(values, layout, of_rows, config, dropout);
+            let classes = match crf.zip(ends) {
                 None => softmax_cross_entropy(logits, classes, weights, scale),
                 Some((crf, ends)) => {
                     let sequences = Sequences { ends, classes, weights };
                     crf_loss(logits, &sequences, scale, &crf.chain(values), &mut d_values[crf.scores.clone()])
                 }
             };
-            head.backward(values, layout, config, dropout, (d_values, encoder.output_gradient()));
-            encoder.backward(values, layout, batch, rows, mode, d_values);
-            loss
+            let states = match imitated {
+                None => {
+                    head.backward(values, layout, config, dropout, (d_values, encoder.output_gradient()));
+                    0.0
+                }
+                Some((targets, map)) => {
+                    head.backward(values, layout, config, dropout, (d_values, imitation.chosen_gradient()));
+                    let (hidden, gradient) = encoder.output_and_gradient();
+                    imitation.backpropagate(values, map, hidden, (rows, targets), (d_values, gradient))
+                }
+            };
+            encoder.backward(values, layout, batch, computed, mode, d_values);
+            ImitationLoss { classes, states }
         }))
     }
 

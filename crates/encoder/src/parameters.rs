@@ -87,6 +87,13 @@ pub(crate) struct TransformRanges {
     pub norm: NormRanges,
 }
 
+/// What maps hidden states to those of a teacher, `[D, H]` and `[D]`; only a network in training has it.
+#[derive(Debug, Clone)]
+pub(crate) struct StateMapRanges {
+    pub weight: Range<usize>,
+    pub bias: Range<usize>,
+}
+
 /// What a network has whose head is a linear-chain CRF.
 #[derive(Debug, Clone)]
 pub(crate) struct CrfRange {
@@ -119,6 +126,8 @@ pub struct Layout {
     pub(crate) head_weight: Range<usize>,
     pub(crate) head_bias: Range<usize>,
     pub(crate) crf: Option<CrfRange>,
+    /// The last tensors, if there.
+    pub(crate) state_map: Option<StateMapRanges>,
 }
 
 /// Appends tensors and hands out their places.
@@ -242,6 +251,7 @@ impl Layout {
             head_weight,
             head_bias,
             crf: None,
+            state_map: None,
         }
     }
 
@@ -256,6 +266,19 @@ impl Layout {
         builder.push("crf.end_transitions".to_owned(), &[classes], false);
         let crf = Some(CrfRange { scores: start..builder.len, allowed });
         Self { tensors: builder.tensors, len: builder.len, crf, ..self }
+    }
+
+    /// The same with a linear map from hidden states to those of a teacher, which are `width` wide.
+    pub(crate) fn with_state_map(self, width: usize, hidden: usize) -> Self {
+        let mut builder = Builder { tensors: self.tensors, len: self.len };
+        let (weight, bias) = builder.linear("state_map", width, hidden);
+        let state_map = Some(StateMapRanges { weight, bias });
+        Self { tensors: builder.tensors, len: builder.len, state_map, ..self }
+    }
+
+    /// Whether a tensor is of the model, and not of its training alone.
+    pub(crate) fn is_of_model(&self, tensor: &Tensor) -> bool {
+        self.state_map.as_ref().is_none_or(|map| tensor.range.start < map.weight.start)
     }
 
     /// All tensors in their order.
@@ -353,7 +376,20 @@ impl Parameters {
 
     /// Adds the scores of a linear-chain CRF, which are 0: at first it is a softmax over well-formed sequences.
     pub(crate) fn add_crf(&mut self, allowed: Transitions) {
-        let layout = Layout::clone(&self.layout).with_crf(allowed);
+        self.lengthen(Layout::clone(&self.layout).with_crf(allowed));
+    }
+
+    /// Adds a map, with fresh weights, to the hidden states of a teacher, which are `width` wide.
+    pub(crate) fn add_state_map(&mut self, width: usize, config: &EncoderConfig, seed: u64) {
+        let first = self.layout.tensors.len();
+        self.lengthen(Layout::clone(&self.layout).with_state_map(width, config.hidden_size));
+        for index in first..self.layout.tensors.len() {
+            self.initialise_tensor(index, config, seed);
+        }
+    }
+
+    /// Gives the numbers a layout that begins as theirs does; what is new is 0.
+    fn lengthen(&mut self, layout: Layout) {
         let mut values = Buffer::zeros(layout.len());
         values[..self.values.len()].copy_from_slice(&self.values);
         self.values = values;

@@ -181,7 +181,7 @@ pub fn save(parameters: &Parameters, path: &Path) -> Result<(), EncoderError> {
         source => EncoderError::Safetensors { path: path.to_owned(), source },
     };
     let mut encoded = Vec::with_capacity(parameters.layout().tensors().len());
-    for (tensor, values) in parameters.tensors() {
+    for (tensor, values) in parameters.tensors().filter(|(tensor, _)| parameters.layout().is_of_model(tensor)) {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         encoded.push((tensor, bytes));
     }

@@ -1,23 +1,65 @@
 //! Softmax and cross-entropy over the rows that carry a class.
 
+use rayon::prelude::*;
+
+use super::{ROW_CHUNK, math::exp, multiversion};
+
+/// Numbers that are added up side by side.
+const LANES: usize = 16;
+
 /// The sum of `-weight log softmax(logits)[class]` over all rows, where a row weighs 1 if there are no `weights`;
 /// `logits` `[R, C]` become the gradient of that times `scale`.
 pub(crate) fn softmax_cross_entropy(logits: &mut [f32], classes: &[u32], weights: Option<&[f32]>, scale: f32) -> f64 {
-    let width = logits.len() / classes.len().max(1);
     let _timer = crate::profile::timer("cross-entropy", 2 * logits.len());
-    let mut loss = 0.0;
-    for (index, (row, &class)) in logits.chunks_exact_mut(width.max(1)).zip(classes).enumerate() {
-        let weight = weights.map_or(1.0, |weights| weights[index]);
-        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let log_sum = row.iter().map(|v| f64::from(v - largest).exp()).sum::<f64>().ln();
-        loss += f64::from(weight) * (log_sum - f64::from(row[class as usize] - largest));
-        for (c, v) in row.iter_mut().enumerate() {
-            let probability = (f64::from(*v - largest) - log_sum).exp() as f32;
-            let target = if c == class as usize { 1.0 } else { 0.0 };
-            *v = (probability - target) * (weight * scale);
+    let width = (logits.len() / classes.len().max(1)).max(1);
+    let row_losses: Vec<f64> = logits
+        .par_chunks_exact_mut(width)
+        .zip(classes)
+        .enumerate()
+        .with_min_len(ROW_CHUNK)
+        .map(|(index, (row, &class))| row_loss(row, class as usize, weights.map_or(1.0, |w| w[index]), scale))
+        .collect();
+    row_losses.iter().sum()
+}
+
+multiversion! {
+    /// The loss of one row, which becomes its gradient.
+    fn row_loss(row: &mut [f32], class: usize, weight: f32, scale: f32) -> f64 {
+        let largest = {
+            let (chunks, rest) = row.as_chunks::<LANES>();
+            let mut lanes = [f32::NEG_INFINITY; LANES];
+            for chunk in chunks {
+                for (lane, v) in lanes.iter_mut().zip(chunk) {
+                    *lane = lane.max(*v);
+                }
+            }
+            lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+        };
+        let of_class = f64::from(row[class] - largest);
+        let total = {
+            let (chunks, rest) = row.as_chunks_mut::<LANES>();
+            let mut lanes = [0.0; LANES];
+            for chunk in chunks {
+                for (lane, v) in lanes.iter_mut().zip(chunk) {
+                    *v = exp(SIMD, *v - largest);
+                    *lane += *v;
+                }
+            }
+            let mut total: f64 = lanes.iter().map(|lane| f64::from(*lane)).sum();
+            for v in rest {
+                *v = exp(SIMD, *v - largest);
+                total += f64::from(*v);
+            }
+            total
+        };
+        let factor = weight * scale;
+        let to_gradient = (f64::from(factor) / total) as f32;
+        for v in row.iter_mut() {
+            *v *= to_gradient;
         }
+        row[class] -= factor;
+        f64::from(weight) * (total.ln() - of_class)
     }
-    loss
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What must hold whatever the numbers are.
 
 use apprentice_encoder::{
-    AdamW, EncoderConfig, EncoderError, Family, Network, NetworkOptions, PackedBatch, Parameters, Precision, Targets,
+    AdamW, EncoderConfig, EncoderError, Family, Network, NetworkOptions, PackedBatch, Parameters, Precision,
+    StateTargets, Targets, load_classifier,
 };
 
 use crate::{pack, sequences, small_config};
@@ -287,28 +288,81 @@ fn weights_of_one_change_no_bit() {
     assert!(gradients(None) != gradients(Some(&[0.5; 42])));
 }
 
+/// Compares the gradient of a loss, which accumulates it, with its differences.
+fn check_slope(mut network: Network, mut loss: impl FnMut(&mut Network) -> f64) {
+    loss(&mut network);
+    let gradient = network.gradients().unwrap().values().to_vec();
+    let square: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
+    let start = network.state().0.values().to_vec();
+    // A step along the gradient: far enough that rounding does not matter, near enough that curvature does not.
+    let size = 2e-3 / square.sqrt();
+    let mut at = |sign: f64| {
+        let moved: Vec<f32> = start.iter().zip(&gradient).map(|(v, g)| v + (sign * size) as f32 * g).collect();
+        network.set_parameters(&moved).unwrap();
+        loss(&mut network)
+    };
+    let slope = (at(1.0) - at(-1.0)) / (2.0 * size);
+    assert!((slope / square - 1.0).abs() < 1e-2, "slope {slope}, squared gradient {square}");
+}
+
 #[test]
 fn the_gradient_of_a_weighted_loss_is_its_slope() {
-    let mut network = still_network();
     let batch = pack(&sequences(&[12, 30]));
     let rows: Vec<usize> = (0..42).collect();
     let classes: Vec<u32> = rows.iter().map(|r| (r % CLASSES) as u32).collect();
     let weights: Vec<f32> = rows.iter().map(|r| (r % 5) as f32 / 2.0).collect();
     let total: f32 = weights.iter().sum();
     let targets = Targets { weights: Some(&weights), scale: 1.0 / total, ..Targets::new(&rows, &classes) };
-    network.accumulate(&batch, &targets).unwrap();
-    let gradient = network.gradients().unwrap().values().to_vec();
-    let square: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
-    let start = network.state().0.values().to_vec();
-    // A step along the gradient: far enough that rounding does not matter, near enough that curvature does not.
-    let size = 2e-3 / square.sqrt();
-    let mut loss = |sign: f64| {
-        let moved: Vec<f32> = start.iter().zip(&gradient).map(|(v, g)| v + (sign * size) as f32 * g).collect();
-        network.set_parameters(&moved).unwrap();
-        network.accumulate(&batch, &targets).unwrap() / f64::from(total)
+    check_slope(still_network(), |network| network.accumulate(&batch, &targets).unwrap() / f64::from(total));
+}
+
+/// A teacher's states for some rows, and classes for others.
+#[test]
+fn the_gradient_of_imitation_is_its_slope_and_leads_to_the_teacher() {
+    const WIDTH: usize = 24;
+    let batch = pack(&sequences(&[12, 30]));
+    let (rows, classes) = ([3, 5, 20, 41], [1, 0, 2, 6]);
+    let imitated: Vec<usize> = (0..42).filter(|row| row % 4 != 0).collect();
+    let values: Vec<f32> = (0..imitated.len() * WIDTH).map(|i| (i as f32 * 0.7).sin()).collect();
+    let targets = Targets { scale: 0.25, ..Targets::new(&rows, &classes) };
+    let states = StateTargets { rows: &imitated, states: &values, scale: 2.0 / imitated.len() as f32 };
+    let imitator = || {
+        let mut network = still_network();
+        network.add_state_map(WIDTH, 5).unwrap();
+        network
     };
-    let slope = (loss(1.0) - loss(-1.0)) / (2.0 * size);
-    assert!((slope / square - 1.0).abs() < 1e-2, "slope {slope}, squared gradient {square}");
+    check_slope(imitator(), |network| {
+        let loss = network.imitate(&batch, &targets, &states).unwrap();
+        0.25 * loss.classes + f64::from(states.scale) * loss.states
+    });
+
+    let mut network = imitator();
+    let first = network.imitate(&batch, &targets, &states).unwrap();
+    assert_eq!(first.classes.to_bits(), still_network().accumulate(&batch, &targets).unwrap().to_bits());
+    for _ in 0..200 {
+        network.imitate(&batch, &targets, &states).unwrap();
+        network.update(&AdamW::default(), 3e-3);
+    }
+    let last = network.imitate(&batch, &targets, &states).unwrap();
+    assert!(last.states < 0.2 * first.states && last.classes < 0.1 * first.classes, "{first:?} became {last:?}");
+
+    let saved = tempfile::tempdir().unwrap();
+    let path = saved.path().join("model.safetensors");
+    apprentice_encoder::save(network.state().0, &path).unwrap();
+    let network = load_classifier(&path, &still_network().config().clone(), CLASSES).unwrap();
+    assert_eq!(network.layout().len(), still_network().layout().len());
+
+    for (width, states) in [(0, 0), (WIDTH, 5)] {
+        let mut network = still_network();
+        let refused = if width == 0 {
+            network.add_state_map(0, 1).unwrap_err()
+        } else {
+            network.add_state_map(width, 1).unwrap();
+            let few = StateTargets { rows: &imitated, states: &values[..states], scale: 1.0 };
+            network.imitate(&batch, &targets, &few).unwrap_err()
+        };
+        assert!(matches!(refused, EncoderError::Imitation { .. }), "{refused}");
+    }
 }
 
 #[test]

@@ -285,7 +285,8 @@ impl SubwordTokenizer {
         Ok(known)
     }
 
-    fn subwords(&self, word: &str) -> Result<Vec<u32>, StudentError> {
+    /// Of one word, without special tokens: at least one sub-word.
+    pub(crate) fn subwords(&self, word: &str) -> Result<Vec<u32>, StudentError> {
         let encoding = guarded(|| self.tokenizer.encode(vec![word], false))
             .map_err(|e| problem(Path::new("tokenizer.json"), format!("fails on the word {word:?}: {e}")))?;
         let ids = encoding.get_ids();

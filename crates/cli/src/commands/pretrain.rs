@@ -12,8 +12,8 @@ use apprentice_core::{
     corpus::{Format, ReadOptions, Source},
     files,
 };
-use apprentice_encoder::NetworkOptions;
-use apprentice_student::{HeldOut, LanguageModel, PretrainSettings, Pretrainer, TextSummary};
+use apprentice_encoder::{NetworkOptions, Precision};
+use apprentice_student::{HeldOut, Imitated, LanguageModel, PretrainSettings, Pretrainer, TextSummary};
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,10 @@ struct Flags {
     /// How many sub-words the vocabulary of an encoder from scratch has, learnt from the text [default: 8192]
     #[arg(long)]
     vocabulary: Option<usize>,
+    /// Learn to have the hidden states of this encoder, too, a model's directory or the name of a fetched one of any family; the
+    /// vocabularies need not agree
+    #[arg(long, value_name = "ENCODER")]
+    imitate: Option<String>,
     /// The run directory to write; the encoder is in its folder `model`
     #[arg(short, long)]
     output: Option<PathBuf>,
@@ -110,6 +114,13 @@ struct PretrainingFlags {
     /// Score what is held out after every so many steps [default: 500]
     #[arg(long)]
     evaluate_steps: Option<usize>,
+    /// How much the states of the encoder to imitate count beside the hidden sub-words [default: 1]
+    #[arg(long, requires = "imitate")]
+    imitation_weight: Option<f64>,
+    /// Number format of the products: f32, bf16 (rounded factors; faster where the processor has AVX-512 BF16), or auto, which
+    /// is bf16 there and f32 elsewhere [default: f32]
+    #[arg(long, value_name = "FORMAT")]
+    precision: Option<Precision>,
     /// Decides the order of the text, what is hidden, dropout and fresh weights [default: 1]
     #[arg(long)]
     seed: Option<u64>,
@@ -124,6 +135,8 @@ struct Settings {
     format: Option<Format>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imitate: Option<String>,
     #[serde(default = "architecture")]
     architecture: String,
     #[serde(default = "vocabulary")]
@@ -173,6 +186,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
     let (mut run, mut pretrainer, repeated) = if args.checkpoints.resume {
         let directory = unfinished::directory_of(&settings.output);
         let model = LanguageModel::from_encoder(&directory.join(START), &settings.pretraining, &options)?;
+        let model = with_imitated(&settings, model, &options)?;
         let mut pretrainer = Pretrainer::on(model, &directory.join(TEXT), &settings.pretraining)?;
         let steps = pretrainer.total_steps();
         (Run::resume(&place, &args.checkpoints, (&mut pretrainer, steps), progress)?, pretrainer, None)
@@ -228,12 +242,19 @@ fn begin(
         LanguageModel::from_scratch(architecture, text, settings.vocabulary, &settings.pretraining, options)?
     };
     save(&mut model, &run.directory.join(START), "")?;
+    let model = with_imitated(settings, model, options)?;
     progress.note("tokenising the text");
     let text = run.directory.join(TEXT);
     fs::create_dir(&text).with_context(|| format!("cannot make {}", text.display()))?;
     let (mut pretrainer, repeated) = Pretrainer::new(model, (&sources, &reading), &text, &settings.pretraining)?;
     run.save(&mut pretrainer)?;
     Ok((pretrainer, repeated))
+}
+
+/// The model, to imitate the encoder that the settings name, if they do.
+fn with_imitated(settings: &Settings, model: LanguageModel, options: &NetworkOptions) -> Result<LanguageModel> {
+    let Some(encoder) = &settings.imitate else { return Ok(model) };
+    Ok(model.imitating(Imitated::read(&models::directory(encoder)?, options)?, &settings.pretraining)?)
 }
 
 fn save(model: &mut LanguageModel, directory: &Path, card: &str) -> Result<()> {
@@ -289,10 +310,14 @@ fn card(settings: &Settings, outcome: &Outcome) -> Result<String> {
         Some(encoder) => format!("from encoder `{encoder}`"),
         None => format!("from random weights ({}, vocabulary learnt from the text)", settings.architecture),
     };
+    let imitated = settings
+        .imitate
+        .as_ref()
+        .map_or(String::new(), |encoder| format!(" It learnt to have the hidden states of encoder `{encoder}`, too."));
     Ok(format!(
         "---\npipeline_tag: fill-mask\nlibrary_name: transformers\ntags:\n- masked-language-modelling\n- apprentice\n---\n\n\
          # Pretrained encoder\n\nPretrained by `apprentice pretrain` {start} on {} sequences of {} sub-words: {steps} optimiser \
-         steps. On {} sequences that were held out, {} hidden sub-words: perplexity {:.3}, accuracy {:.4}.\n\nIt says which words \
+         steps. On {} sequences that were held out, {} hidden sub-words: perplexity {:.3}, accuracy {:.4}.{imitated}\n\nIt says which words \
          are likely in text like that which it was pretrained on, and serves as an encoder to be fine-tuned (`apprentice train \
          --encoder`). It was not checked for what its text says that is wrong or unfair.\n\n## Settings\n\n```toml\n{}```\n",
         text.sequences,

@@ -1,9 +1,11 @@
 //! Which sub-words are hidden, and what stands in their places.
 
+use std::ops::Range;
+
 use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::store::Piece;
+use super::{imitated::words, store::Piece};
 
 /// What is drawn from.
 #[derive(Debug, Clone, Copy)]
@@ -34,13 +36,7 @@ impl Mask {
     /// sub-words 80 % become `[MASK]`, 10 % random ones, and 10 % stay (Devlin et al., "BERT", 2019, and its release with
     /// whole-word masking).
     pub(super) fn hide(&self, sequence: &[Piece], random: &mut ChaCha8Rng) -> Masked {
-        let mut words: Vec<std::ops::Range<usize>> = Vec::new();
-        for (place, piece) in sequence.iter().enumerate() {
-            match words.last_mut() {
-                Some(word) if piece.continues => word.end = place + 1,
-                _ => words.push(place..place + 1),
-            }
-        }
+        let mut words: Vec<Range<usize>> = words(sequence).map(|(place, word)| place..place + word.len()).collect();
         words.shuffle(random);
         let wanted = ((self.share * sequence.len() as f64).round() as usize).max(1);
         let mut places = Vec::new();

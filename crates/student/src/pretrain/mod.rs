@@ -4,6 +4,7 @@
 //! The text is tokenised once, to disk, and its sequences are then drawn in a new random order for every epoch, each time
 //! with other words hidden. Memory does not grow with the text.
 
+mod imitated;
 mod masking;
 mod paragraphs;
 mod shuffle;
@@ -17,13 +18,16 @@ use apprentice_core::{
     corpus::{ReadOptions, Source},
 };
 use apprentice_encoder::{
-    AdamW, EncoderConfig, Network, NetworkOptions, PackedBatch, Parameters, Targets, load_language_model,
+    AdamW, EncoderConfig, ImitationLoss, Network, NetworkOptions, PackedBatch, Parameters, Precision, Targets,
+    load_language_model,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+pub use self::imitated::Imitated;
 use self::{
+    imitated::{Spelling, words},
     masking::{Mask, Masked},
     shuffle::Shuffle,
     store::Piece,
@@ -64,6 +68,11 @@ pub struct PretrainSettings {
     pub max_gradient_norm: f64,
     /// What is held out is scored after every so many steps, and at the end.
     pub evaluate_steps: usize,
+    /// How much the mean squared error to the states of the encoder that is imitated, if there is one, counts beside the
+    /// cross-entropy of the hidden sub-words.
+    pub imitation_weight: f64,
+    /// The number format of the products.
+    pub precision: Precision,
     /// Decides the order of the text, what is hidden, dropout and fresh weights.
     pub seed: u64,
 }
@@ -83,6 +92,8 @@ impl Default for PretrainSettings {
             weight_decay: 0.01,
             max_gradient_norm: 1.0,
             evaluate_steps: 500,
+            imitation_weight: 1.0,
+            precision: Precision::F32,
             seed: 1,
         }
     }
@@ -93,7 +104,7 @@ impl PretrainSettings {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
-        let checks: [(bool, &'static str, &dyn ToString, &'static str); 11] = [
+        let checks: [(bool, &'static str, &dyn ToString, &'static str); 13] = [
             (positive(self.epochs), "epochs", &self.epochs, "a positive number"),
             (self.max_length > 0, "max_length", &self.max_length, "at least 1"),
             (self.batch_tokens > 0, "batch_tokens", &self.batch_tokens, "at least 1"),
@@ -105,6 +116,8 @@ impl PretrainSettings {
             (not_negative(self.weight_decay), "weight_decay", &self.weight_decay, "0 or a positive number"),
             (not_negative(self.max_gradient_norm), "max_gradient_norm", &self.max_gradient_norm, "0 or more"),
             (self.evaluate_steps > 0, "evaluate_steps", &self.evaluate_steps, "at least 1"),
+            (not_negative(self.imitation_weight), "imitation_weight", &self.imitation_weight, "0 or a positive number"),
+            (self.precision != Precision::Int8, "precision", &self.precision, "f32, bf16 or auto"),
         ];
         checks.into_iter().find(|(holds, ..)| !holds).map_or(Ok(()), |(_, setting, found, expected)| {
             Err(StudentError::Setting { setting, found: found.to_string(), expected })
@@ -133,6 +146,8 @@ pub struct PretrainStep {
     pub epoch: f64,
     /// Mean cross-entropy per hidden sub-word, in nats.
     pub loss: f64,
+    /// Mean squared error to the states of the encoder that is imitated, if there is one: its states have variance 1.
+    pub imitation_loss: Option<f64>,
     /// The learning rate of this step.
     pub learning_rate: f64,
     /// Global norm of the gradient before clipping.
@@ -165,6 +180,7 @@ pub struct LanguageModel {
     config: EncoderConfig,
     tokenizer: SubwordTokenizer,
     origin: Origin,
+    imitated: Option<(Imitated, Spelling)>,
 }
 
 impl LanguageModel {
@@ -213,7 +229,19 @@ impl LanguageModel {
             attention_probs_dropout_prob: settings.dropout,
             ..config.clone()
         };
-        Ok(Self { network: Network::new(with_dropout, parameters, options)?, config, tokenizer, origin })
+        let mut network = Network::new(with_dropout, parameters, options)?;
+        network.set_precision(settings.precision);
+        Ok(Self { network, config, tokenizer, origin, imitated: None })
+    }
+
+    /// The same, which besides learns to have the hidden states of another encoder.
+    ///
+    /// # Errors
+    /// If it is to have those of one already.
+    pub fn imitating(mut self, imitated: Imitated, settings: &PretrainSettings) -> Result<Self, StudentError> {
+        self.network.add_state_map(imitated.width(), settings.seed)?;
+        let spelling = Spelling::new(&self.tokenizer);
+        Ok(Self { imitated: Some((imitated, spelling)), ..self })
     }
 
     /// The architecture.
@@ -328,6 +356,9 @@ impl Pretrainer {
         let mut hash = Hash::default();
         // Writing into a hash cannot fail.
         let _ = writeln!(hash, "{settings:?} {:?} {tokens} {:?}", model.config(), model.tokenizer.vocabulary());
+        if let Some((imitated, _)) = &model.imitated {
+            let _ = writeln!(hash, "{}", imitated.description());
+        }
         let held_out = held_out(&mut text, &model.tokenizer, &mask, settings.seed)?;
         Ok(Self {
             adam: settings.adam(),
@@ -385,8 +416,8 @@ impl Pretrainer {
         self.model
     }
 
-    /// The sequences of the next step.
-    fn draw(&mut self) -> Result<Vec<Masked>, StudentError> {
+    /// The sequences of the next step, as they are and with hidden words.
+    fn draw(&mut self) -> Result<Vec<(Vec<Piece>, Masked)>, StudentError> {
         let sequences = self.text.training.sequences();
         let (mut drawn, mut tokens) = (Vec::new(), 0);
         while tokens < self.settings.batch_tokens {
@@ -395,7 +426,7 @@ impl Pretrainer {
             let pieces = self.text.training.read(shuffle.at(place))?;
             let masked = surrounded(&self.model.tokenizer, &self.mask, &pieces, self.settings.seed, self.cursor.drawn);
             tokens += masked.ids.len();
-            drawn.push(masked);
+            drawn.push((pieces, masked));
             self.cursor.drawn += 1;
         }
         Ok(drawn)
@@ -403,25 +434,38 @@ impl Pretrainer {
 
     fn next_step(&mut self) -> Result<PretrainStep, StudentError> {
         let drawn = self.draw()?;
-        let hidden: usize = drawn.iter().map(|masked| masked.places.len()).sum();
-        let tokens: usize = drawn.iter().map(|masked| masked.ids.len()).sum();
-        let mut loss = 0.0;
+        let hidden: usize = drawn.iter().map(|(_, masked)| masked.places.len()).sum();
+        let tokens: usize = drawn.iter().map(|(_, masked)| masked.ids.len()).sum();
+        let word_count: usize = drawn.iter().map(|(pieces, _)| words(pieces).count()).sum();
+        let (mut loss, mut imitation_loss) = (0.0, 0.0);
         for part in drawn.chunks(drawn.len().div_ceil(self.settings.accumulation)) {
-            let Cloze { batch, rows, truth } = Cloze::of(part);
+            let Cloze { batch, rows, truth } = Cloze::of(part.iter().map(|(_, masked)| masked));
             let targets = Targets {
                 scale: 1.0 / hidden as f32,
                 seed: self.settings.seed,
                 pass: self.cursor.passes,
                 ..Targets::new(&rows, &truth)
             };
-            loss += self.model.network.accumulate(&batch, &targets)?;
+            let LanguageModel { network, tokenizer, imitated, .. } = &mut self.model;
+            if let Some((imitated, spelling)) = imitated {
+                let (prefix, suffix) = tokenizer.surroundings();
+                let sequences = part.iter().map(|(pieces, _)| pieces.as_slice());
+                let states = imitated.states(sequences, spelling, (prefix.len(), suffix.len()))?;
+                let scale = (self.settings.imitation_weight / word_count as f64) as f32;
+                let ImitationLoss { classes, states } = network.imitate(&batch, &targets, &states.targets(scale))?;
+                loss += classes;
+                imitation_loss += states;
+            } else {
+                loss += network.accumulate(&batch, &targets)?;
+            }
             self.cursor.passes += 1;
         }
         let loss = loss / hidden as f64;
+        let imitation_loss = self.model.imitated.is_some().then_some(imitation_loss / word_count as f64);
         let rate = self.settings.learning_rate * self.rates.factor(self.cursor.step);
         let step = self.cursor.step + 1;
         let diverged = |what, value| StudentError::Diverged { step, what, value, rate };
-        if !loss.is_finite() {
+        if let Some(loss) = [Some(loss), imitation_loss].into_iter().flatten().find(|loss| !loss.is_finite()) {
             return Err(diverged("the loss", loss));
         }
         let gradient_norm = self.model.network.update(&self.adam, rate as f32);
@@ -435,6 +479,7 @@ impl Pretrainer {
             steps: self.total_steps(),
             epoch: self.cursor.drawn as f64 / self.text.training.sequences() as f64,
             loss,
+            imitation_loss,
             learning_rate: rate,
             gradient_norm,
             tokens,
@@ -514,7 +559,7 @@ struct Cloze {
 }
 
 impl Cloze {
-    fn of(sequences: &[Masked]) -> Self {
+    fn of<'m>(sequences: impl IntoIterator<Item = &'m Masked>) -> Self {
         let mut cloze = Self::default();
         for masked in sequences {
             let start = cloze.batch.tokens();

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use apprentice_core::corpus::{ReadOptions, Source};
 use apprentice_encoder::NetworkOptions;
 use apprentice_student::{
-    Checkpoints, HeldOut, LanguageModel, PretrainSettings, PretrainStep, Pretrainer, Student, StudentError,
+    Checkpoints, HeldOut, Imitated, LanguageModel, PretrainSettings, PretrainStep, Pretrainer, Student, StudentError,
     labels::Labels,
 };
 
@@ -93,6 +93,39 @@ fn a_pretraining_that_was_cut_off_ends_with_the_same_bits() {
     assert!(saved(resumed) == whole);
     let other = PretrainSettings { mask_share: 0.3, ..settings() };
     let mut other = Pretrainer::on(model(1, &other), directory.path(), &other).unwrap();
+    assert!(checkpoints.restore(&mut other).is_err());
+}
+
+/// One with another vocabulary, which lower-cases.
+fn imitator(threads: usize) -> LanguageModel {
+    let options = NetworkOptions::with_threads(Some(threads));
+    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bert");
+    model(threads, &settings()).imitating(Imitated::read(&encoder, &options).unwrap(), &settings()).unwrap()
+}
+
+#[test]
+fn states_of_another_encoder_are_imitated() {
+    let directory = tempfile::tempdir().unwrap();
+    let (settings, reading) = (settings(), ReadOptions::unlabelled());
+    let (mut whole, _) = Pretrainer::new(imitator(1), (&text(800), &reading), directory.path(), &settings).unwrap();
+    let steps: Vec<PretrainStep> = whole.by_ref().map(Result::unwrap).collect();
+    let losses: Vec<f64> = steps.iter().map(|step| step.imitation_loss.unwrap()).collect();
+    let last = losses[losses.len() - 10..].iter().sum::<f64>() / 10.0;
+    // The states have variance 1.
+    assert!((0.8..1.3).contains(&losses[0]) && last < 0.6, "from {} to {last}", losses[0]);
+    let accuracy = steps.last().unwrap().held_out.unwrap().accuracy;
+    assert!(accuracy > 0.2, "{accuracy}");
+
+    let checkpoints = Checkpoints::new(directory.path().join("checkpoints"), 1);
+    let mut begun = Pretrainer::on(imitator(2), directory.path(), &settings).unwrap();
+    assert!(begun.by_ref().take(9).map(Result::unwrap).eq(steps[..9].iter().cloned()));
+    checkpoints.save(&mut begun).unwrap();
+    let mut resumed = Pretrainer::on(imitator(1), directory.path(), &settings).unwrap();
+    checkpoints.restore(&mut resumed).unwrap();
+    assert!(resumed.by_ref().map(Result::unwrap).eq(steps[9..].iter().cloned()));
+    assert!(saved(resumed) == saved(whole));
+    // Without its model a run is another one.
+    let mut other = Pretrainer::on(model(1, &settings), directory.path(), &settings).unwrap();
     assert!(checkpoints.restore(&mut other).is_err());
 }
 

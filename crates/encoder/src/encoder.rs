@@ -268,7 +268,7 @@ impl Encoder {
     ) -> &[f32] {
         let count = rows.map_or(batch.tokens(), <[usize]>::len);
         self.fit(batch, count, mode);
-        self.products.refresh(values, layout);
+        self.products.refresh(values, layout, mode);
         self.embed(values, layout, batch, mode);
         let layers = layout.layers.len();
         for layer in 0..layers {

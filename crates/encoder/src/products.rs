@@ -2,10 +2,11 @@
 
 use crate::{
     Layout, Precision,
+    encoder::Mode,
     kernels::{
-        bf16::Rounded,
+        bf16::{Pair, Rounded},
         int8,
-        matmul::{Destination, Matrix, add_weight_gradients, matmul_then},
+        matmul::{Destination, Matrix, Panels, Second, add_weight_gradients, matmul_then},
     },
     parameters::Linear,
 };
@@ -37,10 +38,13 @@ impl<'a> Weight<'a> {
 
 /// What the products of one precision need.
 enum Format {
-    F32,
+    /// In inference, where they stay the same, the weights as products want them: else each product packs them for itself.
+    F32 {
+        weights: Vec<Panels>,
+    },
     /// The weights for the way forward, and both operands of another product.
     Bf16 {
-        weights: Vec<Rounded>,
+        weights: Vec<Panels<Pair>>,
         operands: [Rounded; 2],
     },
     Int8 {
@@ -59,7 +63,7 @@ pub(crate) struct Products {
 impl Products {
     pub(crate) fn new(precision: Precision) -> Self {
         let format = match precision {
-            Precision::F32 => Format::F32,
+            Precision::F32 => Format::F32 { weights: Vec::new() },
             Precision::Bf16 => Format::Bf16 { weights: Vec::new(), operands: Default::default() },
             Precision::Int8 => Format::Int8 { weights: Vec::new(), activations: int8::Activations::default() },
         };
@@ -71,19 +75,32 @@ impl Products {
         self.stale = true;
     }
 
-    /// Rounds the weights, if they have changed; to be called before each pass.
-    pub(crate) fn refresh(&mut self, values: &[f32], layout: &Layout) {
+    /// Prepares the weights, if they have changed; to be called before each pass.
+    pub(crate) fn refresh(&mut self, values: &[f32], layout: &Layout, mode: Mode) {
+        let layers = 0..layout.layers.len();
+        let all = layers.flat_map(|layer| Linear::ALL.map(|which| Weight::new(values, layout, layer, which)));
+        let count = layout.layers.len() * Linear::ALL.len();
+        if let Format::F32 { weights } = &mut self.format
+            && mode != Mode::Inference
+        {
+            *weights = Vec::new();
+            self.stale = true;
+            return;
+        }
         if !std::mem::take(&mut self.stale) {
             return;
         }
-        let layers = 0..layout.layers.len();
-        let all = layers.flat_map(|layer| Linear::ALL.map(|which| Weight::new(values, layout, layer, which)));
         match &mut self.format {
-            Format::F32 => {}
-            Format::Bf16 { weights, .. } => {
-                weights.resize_with(layout.layers.len() * Linear::ALL.len(), Rounded::default);
+            Format::F32 { weights } => {
+                weights.resize_with(count, Panels::default);
                 for (to, weight) in weights.iter_mut().zip(all) {
-                    to.along(weight.values, weight.inputs);
+                    to.pack(weight.matrix().transposed());
+                }
+            }
+            Format::Bf16 { weights, operands: [_, rounded] } => {
+                weights.resize_with(count, Panels::default);
+                for (to, weight) in weights.iter_mut().zip(all) {
+                    to.pack(rounded.along(weight.values, weight.inputs).transposed());
                 }
             }
             Format::Int8 { weights, .. } => {
@@ -96,8 +113,10 @@ impl Products {
     #[cfg(test)]
     pub(crate) fn pairs(&self) -> usize {
         match &self.format {
-            Format::Bf16 { weights, operands } => weights.iter().chain(operands).map(Rounded::capacity).sum(),
-            Format::F32 | Format::Int8 { .. } => 0,
+            Format::Bf16 { weights, operands } => {
+                weights.iter().map(Panels::len).chain(operands.iter().map(Rounded::capacity)).sum()
+            }
+            Format::F32 { .. } | Format::Int8 { .. } => 0,
         }
     }
 
@@ -112,12 +131,13 @@ impl Products {
     ) {
         let to = Destination::Overwrite;
         match &mut self.format {
-            Format::F32 => {
-                matmul_then(Matrix::new(x, weight.inputs), weight.matrix().transposed(), y, to, others, finish);
+            Format::F32 { weights } => {
+                let plain = || Second::Matrix(weight.matrix().transposed());
+                let b = weights.get(weight.index).map_or_else(plain, Second::Packed);
+                matmul_then(Matrix::new(x, weight.inputs), b, y, to, others, finish);
             }
             Format::Bf16 { weights, operands: [a, _] } => {
-                let b = weights[weight.index].matrix().transposed();
-                matmul_then(a.along(x, weight.inputs), b, y, to, others, finish);
+                matmul_then(a.along(x, weight.inputs), &weights[weight.index], y, to, others, finish);
             }
             Format::Int8 { weights, activations } => {
                 int8::matmul_then(x, &weights[weight.index], activations, y, others, finish);
@@ -140,7 +160,7 @@ impl Products {
                 let (a, b) = (a.along(d_y, weight.outputs()), b.across(weight.values, weight.inputs));
                 matmul_then(a, b, d_x, destination, others, finish);
             }
-            Format::F32 | Format::Int8 { .. } => {
+            Format::F32 { .. } | Format::Int8 { .. } => {
                 let d_y = Matrix::new(d_y, weight.outputs());
                 matmul_then(d_y, weight.matrix(), d_x, destination, others, finish);
             }
@@ -155,7 +175,7 @@ impl Products {
             Format::Bf16 { operands: [a, b], .. } => {
                 add_weight_gradients(a.across(d_y, outputs), b.across(x, inputs), d_weight, d_bias);
             }
-            Format::F32 | Format::Int8 { .. } => {
+            Format::F32 { .. } | Format::Int8 { .. } => {
                 add_weight_gradients(Matrix::new(d_y, outputs), Matrix::new(x, inputs), d_weight, d_bias);
             }
         }
@@ -178,8 +198,8 @@ mod tests {
     fn products(precision: Precision, weight: Weight<'_>) -> Products {
         let mut products = Products::new(precision);
         if let Format::Bf16 { weights, .. } = &mut products.format {
-            weights.push(Rounded::default());
-            weights[0].along(weight.values, weight.inputs);
+            weights.push(Panels::default());
+            weights[0].pack(Rounded::default().along(weight.values, weight.inputs).transposed());
         }
         products
     }

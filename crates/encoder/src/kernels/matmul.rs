@@ -14,7 +14,7 @@ use super::{
     scratch::{Scratch, Shared},
     share,
 };
-use crate::profile;
+use crate::{buffer::Buffer, profile};
 
 /// Largest tile: a tile packs its columns of `b` for itself, which its rows must make worth while, and what it reads again and
 /// again must stay in a core's second-level cache.
@@ -60,10 +60,97 @@ impl<'a, T> Matrix<'a, T> {
         }
     }
 
+    /// How its elements lie for one who takes its columns.
+    fn lie(&self) -> Columns {
+        if self.column_stride == 1 { Columns::Together(self.row_stride) } else { Columns::Apart(self.column_stride) }
+    }
+
     /// The place of an element.
     fn at(&self, row: usize, column: usize) -> *const T {
         &raw const self.values[row * self.row_stride + column * self.column_stride]
     }
+}
+
+/// A second operand that is packed whole, for many products.
+#[derive(Default)]
+pub(crate) struct Panels<T = f32> {
+    /// For each part of the inner dimension that is multiplied at a time, the panels of all columns.
+    values: Buffer<T>,
+    rows: usize,
+    columns: usize,
+}
+
+impl<T: Element> Panels<T> {
+    /// Packs a matrix in the place of the one before.
+    pub(crate) fn pack(&mut self, b: Matrix<'_, T>) {
+        let _timer = profile::timer("packing", 2 * b.values.len());
+        let gemm = Gemm::get();
+        let width = gemm.padded(b.columns);
+        (self.rows, self.columns) = (b.rows, b.columns);
+        self.values.resize(width * b.rows);
+        for inner in inner_parts(b.rows) {
+            let part = &mut self.values[width * inner.start..width * inner.end];
+            part.par_chunks_mut(gemm.columns() * inner.len()).enumerate().for_each(|(index, panel)| {
+                let left = index * gemm.columns();
+                let columns = gemm.columns().min(b.columns - left);
+                // SAFETY: the columns and rows lie in `b`, whose slice holds what its sizes say.
+                unsafe { gemm.pack_columns((b.at(inner.start, left), b.lie()), inner.len(), columns, panel) };
+            });
+        }
+    }
+
+    /// Of the rows `inner`, which are a part of their own, the panels from a column on.
+    fn part(&self, inner: &Range<usize>, first_column: usize) -> &[T] {
+        let width = self.values.len() / self.rows;
+        &self.values[width * inner.start + first_column * inner.len()..width * inner.end]
+    }
+
+    /// Its elements, but for what fills up the last vector.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.rows * self.columns
+    }
+}
+
+/// The second operand of a product.
+#[derive(Clone, Copy)]
+pub(crate) enum Second<'a, T> {
+    Matrix(Matrix<'a, T>),
+    Packed(&'a Panels<T>),
+}
+
+impl<'a, T> From<Matrix<'a, T>> for Second<'a, T> {
+    fn from(matrix: Matrix<'a, T>) -> Self {
+        Self::Matrix(matrix)
+    }
+}
+
+impl<'a, T> From<&'a Panels<T>> for Second<'a, T> {
+    fn from(panels: &'a Panels<T>) -> Self {
+        Self::Packed(panels)
+    }
+}
+
+impl<T> Second<'_, T> {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Matrix(matrix) => matrix.rows,
+            Self::Packed(panels) => panels.rows,
+        }
+    }
+
+    fn columns(&self) -> usize {
+        match self {
+            Self::Matrix(matrix) => matrix.columns,
+            Self::Packed(panels) => panels.columns,
+        }
+    }
+}
+
+/// The parts of an inner dimension that are multiplied at a time.
+fn inner_parts(inner: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = inner.div_ceil(INNER);
+    (0..parts).map(move |part| part * inner / parts..(part + 1) * inner / parts)
 }
 
 /// `to = a b` or `to += a b`, with `to` row-major, `[a.rows, b.columns]`.
@@ -73,15 +160,16 @@ pub(crate) fn matmul<T: Element>(a: Matrix<'_, T>, b: Matrix<'_, T>, to: &mut [f
 
 /// [`matmul`], and then `finish(row, first column, values, others)` for each part of each row while it is in the cache, with
 /// the same parts of `others`, which are shaped as `to`.
-pub(crate) fn matmul_then<T: Element, const N: usize>(
+pub(crate) fn matmul_then<'b, T: Element, const N: usize>(
     a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
+    b: impl Into<Second<'b, T>>,
     to: &mut [f32],
     destination: Destination,
     others: [&mut [f32]; N],
     finish: impl Fn(usize, usize, &mut [f32], [&mut [f32]; N]) + Sync,
 ) {
-    let outputs = Outputs::new(to, b.columns, others);
+    let b = b.into();
+    let outputs = Outputs::new(to, b.columns(), others);
     run(a, b, &outputs, destination, None, finish);
 }
 
@@ -95,26 +183,26 @@ pub(crate) fn add_weight_gradients<T: Element>(
 ) {
     assert_eq!(d_bias.len(), d_y.columns, "a bias fits its output: this is a bug");
     let outputs = Outputs::new(d_weight, x.columns, []);
-    run(d_y.transposed(), x, &outputs, Destination::Accumulate, Some(Shared::new(d_bias)), |_, _, _, []| ());
+    run(d_y.transposed(), x.into(), &outputs, Destination::Accumulate, Some(Shared::new(d_bias)), |_, _, _, []| ());
 }
 
 /// To each of `row_sums` the sum of a row of `a` is added, which then is a transpose.
 fn run<T: Element, const N: usize>(
     a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
+    b: Second<'_, T>,
     outputs: &Outputs<'_, N>,
     destination: Destination,
     row_sums: Option<Shared>,
     finish: impl Fn(usize, usize, &mut [f32], [&mut [f32]; N]) + Sync,
 ) {
-    let (m, n, k) = (a.rows, b.columns, a.columns);
-    assert_eq!(k, b.rows, "inner dimensions agree: this is a bug");
+    let (m, n, k) = (a.rows, b.columns(), a.columns);
+    assert_eq!(k, b.rows(), "inner dimensions agree: this is a bug");
     assert_eq!((outputs.rows, outputs.stride), (m, n), "the destination fits: this is a bug");
     let [forward, to_inputs, to_weights] = T::PRODUCTS;
-    let name = match (a.column_stride, b.column_stride) {
-        (1, 1) => to_inputs,
-        (1, _) => forward,
-        _ => to_weights,
+    let name = match b {
+        _ if a.column_stride != 1 => to_weights,
+        Second::Matrix(Matrix { column_stride: 1, .. }) => to_inputs,
+        Second::Matrix(_) | Second::Packed(_) => forward,
     };
     let _timer = profile::matmul_timer(name, 2.0 * (m * n * k * T::NUMBERS) as f64, m * n + m * k + n * k);
     let (row_tiles, column_tiles) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLUMNS));
@@ -183,17 +271,18 @@ impl<T: Element, const N: usize> Tile<'_, T, N> {
     unsafe fn fill(
         &self,
         a: Matrix<'_, T>,
-        b: Matrix<'_, T>,
+        b: Second<'_, T>,
         destination: Destination,
         [panels, packed_rows]: &mut [Scratch<T>; 2],
         finish: &(impl Fn(usize, usize, &mut [f32], [&mut [f32]; N]) + Sync),
     ) {
         let (columns, stride) = (self.columns.len(), self.outputs.stride);
-        let steps = a.columns.div_ceil(INNER);
-        for step in 0..steps {
-            let inner = step * a.columns / steps..(step + 1) * a.columns / steps;
-            let destination = if step == 0 { destination } else { Destination::Accumulate };
-            let panels = self.pack_columns(b, inner.clone(), panels);
+        for inner in inner_parts(a.columns) {
+            let destination = if inner.start == 0 { destination } else { Destination::Accumulate };
+            let panels = match b {
+                Second::Matrix(b) => self.pack_columns(b, inner.clone(), panels),
+                Second::Packed(b) => b.part(&inner, self.columns.start),
+            };
             for top in self.rows.clone().step_by(GROUP * self.gemm.rows()) {
                 let rows = top..self.rows.end.min(top + GROUP * self.gemm.rows());
                 let from = a.at(rows.start, inner.start);
@@ -217,7 +306,7 @@ impl<T: Element, const N: usize> Tile<'_, T, N> {
                     let to = self.outputs.to.get().add(rows.start * stride + self.columns.start);
                     self.gemm.product(rows.len(), inner.len(), operand, panels, columns, (to, stride), destination);
                 }
-                if step + 1 == steps {
+                if inner.end == a.columns {
                     for row in rows {
                         // SAFETY: the row's part lies in the tile.
                         let (values, others) = unsafe { self.outputs.part(row, &self.columns) };
@@ -232,9 +321,8 @@ impl<T: Element, const N: usize> Tile<'_, T, N> {
     fn pack_columns<'a>(&self, b: Matrix<'_, T>, inner: Range<usize>, to: &'a mut Scratch<T>) -> &'a [T] {
         let Self { gemm, columns, .. } = self;
         let panels = to.take(gemm.padded(columns.len()) * inner.len());
-        let lie = if b.column_stride == 1 { Columns::Together(b.row_stride) } else { Columns::Apart(b.column_stride) };
         // SAFETY: the columns and rows lie in `b`, whose slice holds what its sizes say.
-        unsafe { gemm.pack_columns((b.at(inner.start, columns.start), lie), inner.len(), columns.len(), panels) };
+        unsafe { gemm.pack_columns((b.at(inner.start, columns.start), b.lie()), inner.len(), columns.len(), panels) };
         panels
     }
 }
@@ -280,6 +368,23 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// An operand that is packed beforehand gives the same bits, whatever was packed there before.
+    #[test]
+    fn packed_operands_give_the_same_bits() {
+        let mut panels = Panels::default();
+        for (m, n, k) in [(1, 1, 1), (400, 400, 1537), (7, 200, 33), (3, 47, 512), (390, 193, 600)] {
+            let (a, b) = (random(m * k, 1), random(k * n, 2));
+            for b in [Matrix::new(&b, n), Matrix::new(&b, k).transposed()] {
+                let [mut plain, mut packed] = [(); 2].map(|()| vec![f32::NAN; m * n]);
+                matmul(Matrix::new(&a, k), b, &mut plain, Destination::Overwrite);
+                panels.pack(b);
+                let to = Destination::Overwrite;
+                matmul_then(Matrix::new(&a, k), &panels, &mut packed, to, [], |_, _, _, []| ());
+                assert!(plain == packed, "{m}x{n}x{k}: other bits");
             }
         }
     }

@@ -197,6 +197,12 @@ pub enum EncoderError {
         /// The name.
         found: String,
     },
+    /// A name that no format of saved weights has.
+    #[error("format of the weights is {found}, expected f32 or bf16")]
+    NumberFormat {
+        /// The name.
+        found: String,
+    },
     /// A network that only predicts was to be trained.
     #[error("the network computes with {precision}, which is for prediction alone; train with f32 or bf16")]
     TrainingPrecision {

@@ -62,4 +62,4 @@ pub use optimizer::AdamW;
 pub use parameters::{Layout, Parameters, Tensor};
 pub use precision::Precision;
 pub use transitions::Transitions;
-pub use weights::{load_classifier, load_crf, load_encoder, load_language_model, save};
+pub use weights::{NumberFormat, load_classifier, load_crf, load_encoder, load_language_model, save, save_as};

@@ -2,11 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fs::{self, File},
     path::Path,
+    str::FromStr,
     sync::Arc,
 };
 
+use half::bf16;
 use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     EncoderConfig, EncoderError, Layout, Parameters, Tensor, Transitions,
@@ -171,25 +175,91 @@ fn canonical_name(name: &str, names: &Names) -> String {
     if bare { format!("{}.{name}", names.prefix) } else { name }
 }
 
+/// How weights are saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum NumberFormat {
+    /// 32-bit floating point: as they are.
+    #[default]
+    F32,
+    /// Rounded to the nearest number of its upper 16 bits: a file of half the size.
+    Bf16,
+}
+
+impl NumberFormat {
+    /// Their names here.
+    pub const NAMES: [&str; 2] = ["f32", "bf16"];
+
+    /// What becomes of a number that is saved.
+    #[must_use]
+    pub fn round(self, value: f32) -> f32 {
+        match self {
+            Self::F32 => value,
+            Self::Bf16 => bf16::from_f32(value).to_f32(),
+        }
+    }
+
+    /// What PyTorch calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::Bf16 => "bfloat16",
+        }
+    }
+}
+
+impl FromStr for NumberFormat {
+    type Err = EncoderError;
+
+    fn from_str(text: &str) -> Result<Self, EncoderError> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(EncoderError::NumberFormat { found: text.to_owned() }),
+        }
+    }
+}
+
 /// Writes `parameters` as a safetensors file that transformers reads.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub fn save(parameters: &Parameters, path: &Path) -> Result<(), EncoderError> {
+    save_as(NumberFormat::F32, parameters, path)
+}
+
+/// The same in a number format.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_as(format: NumberFormat, parameters: &Parameters, path: &Path) -> Result<(), EncoderError> {
     let safetensors_error = |source| match source {
         SafeTensorError::IoError(source) => EncoderError::Io { path: path.to_owned(), source },
         source => EncoderError::Safetensors { path: path.to_owned(), source },
     };
     let mut encoded = Vec::with_capacity(parameters.layout().tensors().len());
     for (tensor, values) in parameters.tensors().filter(|(tensor, _)| parameters.layout().is_of_model(tensor)) {
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bytes: Vec<u8> = match format {
+            NumberFormat::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            NumberFormat::Bf16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
+        };
         encoded.push((tensor, bytes));
     }
+    let dtype = match format {
+        NumberFormat::F32 => Dtype::F32,
+        NumberFormat::Bf16 => Dtype::BF16,
+    };
     let views = encoded
         .iter()
-        .map(|(tensor, bytes)| Ok((tensor.name.as_str(), TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)))
+        .map(|(tensor, bytes)| Ok((tensor.name.as_str(), TensorView::new(dtype, tensor.shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(safetensors_error)?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(views, Some(metadata), path).map_err(safetensors_error)
+    // The crate makes a file that its owner alone can read: it gets the rights that the user's other files have.
+    let io = |source| EncoderError::Io { path: path.to_owned(), source };
+    let permissions = File::create(path).and_then(|file| file.metadata()).map_err(io)?.permissions();
+    safetensors::serialize_to_file(views, Some(metadata), path).map_err(safetensors_error)?;
+    fs::set_permissions(path, permissions).map_err(io)
 }

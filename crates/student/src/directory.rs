@@ -7,7 +7,7 @@ use std::{
 };
 
 use apprentice_core::Tag;
-use apprentice_encoder::{EncoderConfig, Parameters, read_bounded};
+use apprentice_encoder::{EncoderConfig, NumberFormat, Parameters, read_bounded};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -169,7 +169,7 @@ pub(crate) fn contents(
     let by_name: Map<String, Value> = labels.names().enumerate().map(|(i, n)| (n, i.into())).collect();
     let mut own = vec![("id2label", by_class.into()), ("label2id", by_name.into())];
     own.extend((head == Head::Crf).then(|| (CRF, crf_tensors())));
-    files(origin, config, config.family.classifier_class(), own, tokenizer)
+    files(origin, config, config.family.classifier_class(), own, tokenizer, NumberFormat::F32)
 }
 
 /// The same of a masked language model.
@@ -177,8 +177,9 @@ pub(crate) fn language_model(
     origin: &Origin,
     config: &EncoderConfig,
     tokenizer: &SubwordTokenizer,
+    format: NumberFormat,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, StudentError> {
-    files(origin, config, "BertForMaskedLM", Vec::new(), tokenizer)
+    files(origin, config, "BertForMaskedLM", Vec::new(), tokenizer, format)
 }
 
 fn files(
@@ -187,6 +188,7 @@ fn files(
     class: &str,
     own: Vec<(&str, Value)>,
     tokenizer: &SubwordTokenizer,
+    format: NumberFormat,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, StudentError> {
     let serialise = |value: &Value| {
         serde_json::to_vec_pretty(value).map_err(|source| StudentError::Json { path: "config.json".into(), source })
@@ -196,11 +198,11 @@ fn files(
     for (key, value) in sizes {
         map.entry(key).or_insert(value);
     }
-    // Of the source: the numbers are saved as f32, the labels' number follows from their names, and the head is another.
+    // Of the source: the numbers may be saved in another format, the labels' number follows from their names, and the head is another.
     for key in ["dtype", "torch_dtype", "num_labels", "_num_labels", "id2label", "label2id", CRF] {
         map.remove(key);
     }
-    map.insert("torch_dtype".into(), json!("float32"));
+    map.insert("torch_dtype".into(), json!(format.name()));
     map.insert("architectures".into(), json!([class]));
     map.extend(own.into_iter().map(|(key, value)| (key.to_owned(), value)));
     let mut files = vec![("config.json", serialise(&map.into())?)];
@@ -230,6 +232,7 @@ pub(crate) fn write(
     mut files: Vec<(&'static str, Vec<u8>)>,
     card: &str,
     parameters: &Parameters,
+    format: NumberFormat,
 ) -> Result<(), StudentError> {
     files.push(("README.md", card.as_bytes().to_vec()));
     for (name, content) in files {
@@ -237,5 +240,5 @@ pub(crate) fn write(
         let written = File::create(&path).and_then(|mut file| file.write_all(&content));
         written.map_err(|source| StudentError::Io { path, source })?;
     }
-    Ok(apprentice_encoder::save(parameters, &directory.join("model.safetensors"))?)
+    Ok(apprentice_encoder::save_as(format, parameters, &directory.join("model.safetensors"))?)
 }

@@ -4,7 +4,8 @@ use std::{path::Path, str::FromStr};
 
 use apprentice_core::{Entity, Scores, Sentence, metrics};
 use apprentice_encoder::{
-    EncoderConfig, Network, NetworkOptions, PackedBatch, Parameters, load_classifier, load_crf, load_encoder,
+    EncoderConfig, Network, NetworkOptions, NumberFormat, PackedBatch, Parameters, load_classifier, load_crf,
+    load_encoder,
 };
 
 use crate::{
@@ -140,7 +141,7 @@ impl Student {
     pub fn save(&self, directory: &Path, card: &str) -> Result<(), StudentError> {
         let config = self.network.config();
         let files = directory::contents(&self.origin, config, self.head(), &self.labels, &self.tokenizer)?;
-        directory::write(directory, files, card, self.network.parameters())
+        directory::write(directory, files, card, self.network.parameters(), NumberFormat::F32)
     }
 
     /// The output layer.

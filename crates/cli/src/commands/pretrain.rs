@@ -12,7 +12,7 @@ use apprentice_core::{
     corpus::{Format, ReadOptions, Source},
     files,
 };
-use apprentice_encoder::{NetworkOptions, Precision};
+use apprentice_encoder::{NetworkOptions, NumberFormat, Precision};
 use apprentice_student::{HeldOut, Imitated, LanguageModel, PretrainSettings, Pretrainer, TextSummary};
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,9 @@ struct Flags {
     /// vocabularies need not agree
     #[arg(long, value_name = "ENCODER")]
     imitate: Option<String>,
+    /// Number format of the weights that are written: f32, or bf16 with half the size [default: f32]
+    #[arg(long, value_name = "FORMAT", value_parser = one_of::<NumberFormat>(&NumberFormat::NAMES))]
+    save_as: Option<NumberFormat>,
     /// The run directory to write; the encoder is in its folder `model`
     #[arg(short, long)]
     output: Option<PathBuf>,
@@ -141,6 +144,8 @@ struct Settings {
     architecture: String,
     #[serde(default = "vocabulary")]
     vocabulary: usize,
+    #[serde(default)]
+    save_as: NumberFormat,
     output: PathBuf,
     #[serde(default)]
     pretraining: PretrainSettings,
@@ -169,6 +174,8 @@ struct Outcome {
 /// Where the tokenised text and the model at its start lie in the unfinished run.
 const TEXT: &str = "text";
 const START: &str = "start";
+/// What the outcome was measured on.
+const HELD_OUT: &str = "held-out.jsonl";
 
 pub fn run(args: &Args, progress: Progress) -> Result<()> {
     args.checkpoints.check()?;
@@ -196,12 +203,22 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
             .inspect_err(|_| drop(files::remove_directory(&run.directory)))?;
         (run, pretrainer, Some(repeated))
     };
-    let outcome = train(&mut run, &mut pretrainer, repeated, progress)?;
+    let mut outcome = train(&mut run, &mut pretrainer, repeated, progress)?;
+    if settings.save_as != NumberFormat::F32 {
+        pretrainer.round(settings.save_as)?;
+        outcome.held_out = pretrainer.score()?;
+    }
+    let mut held_out = Vec::new();
+    for sequence in pretrainer.held_out() {
+        serde_json::to_writer(&mut held_out, &sequence)?;
+        held_out.push(b'\n');
+    }
     let mut model = pretrainer.into_model();
     let card = card(&settings, &outcome)?;
     run.finish(|directory| {
         output::write_part(directory, RESULT, serde_json::to_vec_pretty(&outcome)?)?;
-        save(&mut model, &directory.join("model"), &card)
+        output::write_part(directory, HELD_OUT, &held_out)?;
+        save(&mut model, &directory.join("model"), &card, settings.save_as)
     })?;
     if args.json {
         return output::print_json(&outcome);
@@ -241,7 +258,7 @@ fn begin(
         let text = (sources.as_slice(), &reading);
         LanguageModel::from_scratch(architecture, text, settings.vocabulary, &settings.pretraining, options)?
     };
-    save(&mut model, &run.directory.join(START), "")?;
+    save(&mut model, &run.directory.join(START), "", NumberFormat::F32)?;
     let model = with_imitated(settings, model, options)?;
     progress.note("tokenising the text");
     let text = run.directory.join(TEXT);
@@ -257,9 +274,9 @@ fn with_imitated(settings: &Settings, model: LanguageModel, options: &NetworkOpt
     Ok(model.imitating(Imitated::read(&models::directory(encoder)?, options)?, &settings.pretraining)?)
 }
 
-fn save(model: &mut LanguageModel, directory: &Path, card: &str) -> Result<()> {
+fn save(model: &mut LanguageModel, directory: &Path, card: &str, format: NumberFormat) -> Result<()> {
     fs::create_dir(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    Ok(model.save(directory, card)?)
+    Ok(model.save(directory, card, format)?)
 }
 
 fn train(

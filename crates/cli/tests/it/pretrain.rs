@@ -83,9 +83,25 @@ fn an_encoder_is_made_whatever_cuts_it_off_and_serves() {
     }
     assert!(!at.join("cut.unfinished").exists());
 
-    let continued =
-        ["-q", "pretrain", "--from", "whole/model", "--corpus", "train.txt", "--epochs", "0.5", "-o", "more"];
-    succeeds(at, &continued);
+    // What was measured can be measured again by others.
+    let held_out = fs::read_to_string(at.join("whole/held-out.jsonl")).unwrap();
+    let sequences: Vec<Value> = held_out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count = |key: &str| sequences.iter().map(|s| s[key].as_array().unwrap().len() as u64).sum::<u64>();
+    assert_eq!(result["held_out"]["hidden"], count("places"));
+    assert_eq!(count("truth"), count("places"));
+    assert!(count("ids") > 2 * count("places"));
+
+    let continued = [
+        ["-q", "pretrain", "--from", "whole/model", "--corpus", "train.txt", "--epochs", "0.5", "-o", "more"]
+            .as_slice(),
+        &["--imitate", "whole/model", "--imitation-weight", "2", "--precision", "bf16", "--save-as", "bf16"],
+    ];
+    succeeds(at, &continued.concat());
+    let size = |run: &str| fs::metadata(at.join(run).join("model/model.safetensors")).unwrap().len();
+    assert!(size("more") < size("whole") * 6 / 10, "{} and {}", size("more"), size("whole"));
+    let metrics = fs::read_to_string(at.join("more/metrics.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    assert!(first["imitation_loss"].as_f64() > Some(0.0), "{first}");
     let train =
         ["-q", "train", "--encoder", "more/model", "--original", &sample("dev.conll"), "--epochs", "1", "-o", "run"];
     succeeds(at, &train);

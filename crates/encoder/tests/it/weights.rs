@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use apprentice_encoder::{EncoderConfig, EncoderError, Parameters, load_classifier, load_encoder, save};
+use apprentice_encoder::{
+    EncoderConfig, EncoderError, NumberFormat, Parameters, load_classifier, load_encoder, save, save_as,
+};
 use safetensors::{Dtype, tensor::TensorView};
 
 use crate::small_config;
@@ -32,10 +34,30 @@ fn what_was_saved_is_loaded() {
     let parameters = Parameters::initialised(&config, 3, 5).unwrap();
     save(&parameters, &path).unwrap();
     assert_eq!(load_classifier(&path, &config, 3).unwrap().values(), parameters.values());
+    let other = directory.path().join("other");
+    std::fs::File::create(&other).unwrap();
+    let permissions = [&path, &other].map(|path| std::fs::metadata(path).unwrap().permissions());
+    assert_eq!(permissions[0], permissions[1]);
     // As an encoder, only the head is fresh.
     let encoder = load_encoder(&path, &config, 9, 6).unwrap();
     let head = encoder.layout().tensors().iter().find(|t| t.name == "classifier.weight").unwrap().range.start;
     assert_eq!(encoder.values()[..head], parameters.values()[..head]);
+}
+
+#[test]
+fn what_was_saved_in_half_is_loaded_as_it_was_rounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    let config = small_config();
+    let mut parameters = Parameters::initialised(&config, 3, 5).unwrap();
+    save(&parameters, &path).unwrap();
+    let whole = std::fs::metadata(&path).unwrap().len();
+    save_as(NumberFormat::Bf16, &parameters, &path).unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() < whole * 6 / 10);
+    for value in parameters.values_mut() {
+        *value = NumberFormat::Bf16.round(*value);
+    }
+    assert_eq!(load_classifier(&path, &config, 3).unwrap().values(), parameters.values());
 }
 
 #[test]

@@ -18,8 +18,8 @@ use apprentice_core::{
     corpus::{ReadOptions, Source},
 };
 use apprentice_encoder::{
-    AdamW, EncoderConfig, ImitationLoss, Network, NetworkOptions, PackedBatch, Parameters, Precision, Targets,
-    load_language_model,
+    AdamW, EncoderConfig, ImitationLoss, Network, NetworkOptions, NumberFormat, PackedBatch, Parameters, Precision,
+    Targets, load_language_model,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -173,6 +173,17 @@ pub struct HeldOut {
     pub hidden: usize,
 }
 
+/// A sequence with hidden sub-words that was not learnt from: what [`HeldOut`] is measured on, for others to measure again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldOutSequence {
+    /// What the model sees, with special tokens.
+    pub ids: Vec<u32>,
+    /// Where sub-words are hidden, ascending.
+    pub places: Vec<usize>,
+    /// What stood there.
+    pub truth: Vec<u32>,
+}
+
 /// What is pretrained: tokeniser and weights.
 pub struct LanguageModel {
     network: Network,
@@ -254,9 +265,9 @@ impl LanguageModel {
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn save(&mut self, directory: &Path, card: &str) -> Result<(), StudentError> {
-        let files = directory::language_model(&self.origin, &self.config, &self.tokenizer)?;
-        directory::write(directory, files, card, self.network.state().0)
+    pub fn save(&mut self, directory: &Path, card: &str, format: NumberFormat) -> Result<(), StudentError> {
+        let files = directory::language_model(&self.origin, &self.config, &self.tokenizer, format)?;
+        directory::write(directory, files, card, self.network.state().0, format)
     }
 }
 
@@ -408,6 +419,30 @@ impl Pretrainer {
             return Err(StudentError::NotFinite);
         }
         Ok(HeldOut { loss, perplexity: loss.exp(), accuracy: right as f64 / hidden as f64, hidden })
+    }
+
+    /// What is held out.
+    pub fn held_out(&self) -> impl Iterator<Item = HeldOutSequence> {
+        self.held_out.iter().flat_map(|Cloze { batch, rows, truth }| {
+            batch.offsets().windows(2).map(|bounds| {
+                let [first, end] = [bounds[0], bounds[1]].map(|bound| rows.partition_point(|row| *row < bound));
+                HeldOutSequence {
+                    ids: batch.ids()[bounds[0]..bounds[1]].to_vec(),
+                    places: rows[first..end].iter().map(|row| row - bounds[0]).collect(),
+                    truth: truth[first..end].to_vec(),
+                }
+            })
+        })
+    }
+
+    /// Rounds the weights to what will be saved in a format.
+    ///
+    /// # Errors
+    /// Never: they are the model's own.
+    pub fn round(&mut self, format: NumberFormat) -> Result<(), StudentError> {
+        let network = &mut self.model.network;
+        let rounded: Vec<f32> = network.state().0.values().iter().map(|value| format.round(*value)).collect();
+        Ok(network.set_parameters(&rounded)?)
     }
 
     /// The model as it is now.

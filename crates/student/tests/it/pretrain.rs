@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use apprentice_core::corpus::{ReadOptions, Source};
-use apprentice_encoder::NetworkOptions;
+use apprentice_encoder::{NetworkOptions, NumberFormat};
 use apprentice_student::{
     Checkpoints, HeldOut, Imitated, LanguageModel, PretrainSettings, PretrainStep, Pretrainer, Student, StudentError,
     labels::Labels,
@@ -45,7 +45,7 @@ fn pretrainer(directory: &Path, threads: usize) -> Pretrainer {
 
 fn saved(pretrainer: Pretrainer) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
-    pretrainer.into_model().save(directory.path(), "").unwrap();
+    pretrainer.into_model().save(directory.path(), "", NumberFormat::F32).unwrap();
     fs::read(directory.path().join("model.safetensors")).unwrap()
 }
 
@@ -139,7 +139,7 @@ fn what_is_saved_is_an_encoder_and_goes_on() {
     let score = pretrainer.score().unwrap();
     let encoder = directory.path().join("encoder");
     fs::create_dir(&encoder).unwrap();
-    pretrainer.into_model().save(&encoder, "").unwrap();
+    pretrainer.into_model().save(&encoder, "", NumberFormat::F32).unwrap();
     let config: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(encoder.join("config.json")).unwrap()).unwrap();
     assert_eq!(config["architectures"][0], "BertForMaskedLM");
@@ -158,7 +158,7 @@ fn what_is_saved_is_an_encoder_and_goes_on() {
 fn the_same_text_gives_the_same_vocabulary() {
     let vocabularies = [1, 2].map(|_| {
         let directory = tempfile::tempdir().unwrap();
-        model(1, &settings()).save(directory.path(), "").unwrap();
+        model(1, &settings()).save(directory.path(), "", NumberFormat::F32).unwrap();
         fs::read_to_string(directory.path().join("vocab.txt")).unwrap()
     });
     assert_eq!(vocabularies[0], vocabularies[1]);

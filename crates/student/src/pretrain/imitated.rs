@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use apprentice_encoder::{Network, NetworkOptions, PackedBatch, StateTargets, load_encoder};
+use apprentice_encoder::{Network, NetworkOptions, PackedBatch, Precision, StateTargets, load_encoder};
 
 use super::store::Piece;
 use crate::{StudentError, directory, tokenize::SubwordTokenizer};
@@ -29,7 +29,8 @@ impl WordStates {
 }
 
 impl Imitated {
-    /// From its directory.
+    /// From its directory. It computes in 8 bits: the same on every machine, and nearer to its states than those who imitate it
+    /// come.
     ///
     /// # Errors
     /// If any of its files is missing or faulty.
@@ -37,7 +38,9 @@ impl Imitated {
         let parts = directory::read(directory)?;
         // It is never asked for classes.
         let parameters = load_encoder(&parts.weights, &parts.config, 1, 0)?;
-        Ok(Self { network: Network::new(parts.config, parameters, options)?, tokenizer: parts.tokenizer })
+        let mut network = Network::new(parts.config, parameters, options)?;
+        network.set_precision(Precision::Int8);
+        Ok(Self { network, tokenizer: parts.tokenizer })
     }
 
     /// The width of its hidden states, `D`.

@@ -69,6 +69,9 @@ struct Flags {
     /// vocabularies need not agree
     #[arg(long, value_name = "ENCODER")]
     imitate: Option<String>,
+    /// Those behind so many of its layers; the last ones are often fit for other ends than telling words apart [default: all]
+    #[arg(long, value_name = "N", requires = "imitate")]
+    imitate_layers: Option<usize>,
     /// Number format of the weights that are written: f32, or bf16 with half the size [default: f32]
     #[arg(long, value_name = "FORMAT", value_parser = one_of::<NumberFormat>(&NumberFormat::NAMES))]
     save_as: Option<NumberFormat>,
@@ -140,6 +143,8 @@ struct Settings {
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     imitate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imitate_layers: Option<usize>,
     #[serde(default = "architecture")]
     architecture: String,
     #[serde(default = "vocabulary")]
@@ -271,7 +276,10 @@ fn begin(
 /// The model, to imitate the encoder that the settings name, if they do.
 fn with_imitated(settings: &Settings, model: LanguageModel, options: &NetworkOptions) -> Result<LanguageModel> {
     let Some(encoder) = &settings.imitate else { return Ok(model) };
-    Ok(model.imitating(Imitated::read(&models::directory(encoder)?, options)?, &settings.pretraining)?)
+    Ok(model.imitating(
+        Imitated::read(&models::directory(encoder)?, settings.imitate_layers, options)?,
+        &settings.pretraining,
+    )?)
 }
 
 fn save(model: &mut LanguageModel, directory: &Path, card: &str, format: NumberFormat) -> Result<()> {

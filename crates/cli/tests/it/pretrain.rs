@@ -94,7 +94,18 @@ fn an_encoder_is_made_whatever_cuts_it_off_and_serves() {
     let continued = [
         ["-q", "pretrain", "--from", "whole/model", "--corpus", "train.txt", "--epochs", "0.5", "-o", "more"]
             .as_slice(),
-        &["--imitate", "whole/model", "--imitation-weight", "2", "--precision", "bf16", "--save-as", "bf16"],
+        &[
+            "--imitate",
+            "whole/model",
+            "--imitate-layers",
+            "1",
+            "--imitation-weight",
+            "2",
+            "--precision",
+            "bf16",
+            "--save-as",
+            "bf16",
+        ],
     ];
     succeeds(at, &continued.concat());
     let size = |run: &str| fs::metadata(at.join(run).join("model/model.safetensors")).unwrap().len();

@@ -29,13 +29,23 @@ impl WordStates {
 }
 
 impl Imitated {
-    /// From its directory. It computes in 8 bits: the same on every machine, and nearer to its states than those who imitate it
-    /// come.
+    /// From its directory, with so many of its layers, or all. It computes in 8 bits: the same on every machine, and nearer to
+    /// its states than those who imitate it come.
     ///
     /// # Errors
-    /// If any of its files is missing or faulty.
-    pub fn read(directory: &Path, options: &NetworkOptions) -> Result<Self, StudentError> {
-        let parts = directory::read(directory)?;
+    /// If any of its files is missing or faulty, or it has not as many layers.
+    pub fn read(directory: &Path, layers: Option<usize>, options: &NetworkOptions) -> Result<Self, StudentError> {
+        let mut parts = directory::read(directory)?;
+        let all = &mut parts.config.num_hidden_layers;
+        let layers = layers.unwrap_or(*all);
+        if !(1..=*all).contains(&layers) {
+            return Err(StudentError::Setting {
+                setting: "imitate_layers",
+                found: format!("{layers} of an encoder with {all}"),
+                expected: "at least 1, and at most as many as it has",
+            });
+        }
+        *all = layers;
         // It is never asked for classes.
         let parameters = load_encoder(&parts.weights, &parts.config, 1, 0)?;
         let mut network = Network::new(parts.config, parameters, options)?;

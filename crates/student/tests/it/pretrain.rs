@@ -100,7 +100,7 @@ fn a_pretraining_that_was_cut_off_ends_with_the_same_bits() {
 fn imitator(threads: usize) -> LanguageModel {
     let options = NetworkOptions::with_threads(Some(threads));
     let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bert");
-    model(threads, &settings()).imitating(Imitated::read(&encoder, &options).unwrap(), &settings()).unwrap()
+    model(threads, &settings()).imitating(Imitated::read(&encoder, None, &options).unwrap(), &settings()).unwrap()
 }
 
 #[test]
@@ -124,7 +124,16 @@ fn states_of_another_encoder_are_imitated() {
     checkpoints.restore(&mut resumed).unwrap();
     assert!(resumed.by_ref().map(Result::unwrap).eq(steps[9..].iter().cloned()));
     assert!(saved(resumed) == saved(whole));
-    // Without its model a run is another one.
+    // Without its model, or with fewer of its layers, a run is another one.
+    let bert = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bert");
+    let imitated = |layers| Imitated::read(&bert, Some(layers), &NetworkOptions::with_threads(Some(1)));
+    let model_of_one = model(1, &settings).imitating(imitated(1).unwrap(), &settings).unwrap();
+    let mut other = Pretrainer::on(model_of_one, directory.path(), &settings).unwrap();
+    assert!(checkpoints.restore(&mut other).is_err());
+    for layers in [0, 100] {
+        let error = imitated(layers).err().unwrap().to_string();
+        assert!(error.starts_with("imitate_layers = "), "{error}");
+    }
     let mut other = Pretrainer::on(model(1, &settings), directory.path(), &settings).unwrap();
     assert!(checkpoints.restore(&mut other).is_err());
 }

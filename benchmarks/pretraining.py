@@ -11,29 +11,30 @@ import argparse
 import concurrent.futures
 import json
 import pathlib
+import re
 import statistics
 import subprocess
 
 BASE = ["--architecture", "4x256x4", "--vocabulary", "8192", "--learning-rate", "1e-3", "--batch-tokens", "4096"]
-IMITATE = ["--imitate", "{minilm}", "--imitate-layers", "4", "--imitation-weight", "1"]
+IMITATE = ["--imitate", "{minilm}", "--imitate-layers", "4", "--imitation-weight", "10", "--batch-tokens", "2048"]
 # Passes over the sample: a step in which another encoder has to be asked takes longer.
 ALONE, IMITATING = ["--epochs", "1"], ["--epochs", "0.7"]
 TRIALS = {
     "base": ALONE,
-    "half of the learning rate": ["--learning-rate", "5e-4", *ALONE],
-    "twice the learning rate": ["--learning-rate", "2e-3", *ALONE],
-    "30 % hidden": ["--mask-share", "0.3", *ALONE],
     "half of the batch": ["--batch-tokens", "2048", *ALONE],
-    "no dropout": ["--dropout", "0", *ALONE],
-    "vocabulary of 16,384": ["--vocabulary", "16384", *ALONE],
-    "7 layers of 192": ["--architecture", "7x192x3", *ALONE],
-    "2 layers of 384": ["--architecture", "2x384x6", *ALONE],
-    "imitating": [*IMITATE, *IMITATING],
-    "imitating, weight 10": [*IMITATE, "--imitation-weight", "10", *IMITATING],
-    "imitating all 6 layers": [*IMITATE, "--imitate-layers", "6", "--epochs", "0.6"],
-    "imitating, twice the learning rate": [*IMITATE, "--learning-rate", "2e-3", *IMITATING],
-    "imitating, 30 % hidden": [*IMITATE, "--mask-share", "0.3", *IMITATING],
-    "imitating, no dropout": [*IMITATE, "--dropout", "0", *IMITATING],
+    "imitating": [*IMITATE, "--imitation-weight", "1", "--batch-tokens", "4096", *IMITATING],
+    "imitating, weight 10": [*IMITATE, "--batch-tokens", "4096", *IMITATING],
+    # All that follow.
+    "imitating, weight 10, half of the batch": [*IMITATE, *IMITATING],
+    "… weight 100": [*IMITATE, "--imitation-weight", "100", *IMITATING],
+    "… all 6 layers of MiniLM": [*IMITATE, "--imitate-layers", "6", "--epochs", "0.6"],
+    "… quarter of the batch": [*IMITATE, "--batch-tokens", "1024", *IMITATING],
+    "… twice the learning rate": [*IMITATE, "--learning-rate", "2e-3", *IMITATING],
+    "… 30 % hidden": [*IMITATE, "--mask-share", "0.3", *IMITATING],
+    "… no dropout": [*IMITATE, "--dropout", "0", *IMITATING],
+    "… vocabulary of 16,384": [*IMITATE, "--vocabulary", "16384", *IMITATING],
+    "… 7 layers of 192": [*IMITATE, "--architecture", "7x192x3", *IMITATING],
+    "… 2 layers of 384": [*IMITATE, "--architecture", "2x384x6", *IMITATING],
 }
 SEEDS = [1, 2]
 
@@ -60,7 +61,7 @@ def flags(settings):
 
 
 def trial(a, text, name):
-    folder = a.output / name.replace(" ", "-").replace(",", "").replace("%", "percent")
+    folder = a.output / re.sub(r"\W+", "-", name).strip("-")
     if not (folder / "result.json").exists():
         more = ["--resume"] if folder.with_name(folder.name + ".unfinished").exists() else [
             "--corpus", text, *flags([*BASE, *TRIALS[name]])]

@@ -178,13 +178,12 @@ impl Report {
         Ok(report)
     }
 
-    /// Which of some systems is best on dev: of those with most seeds done, the one with the highest mean.
+    /// Which of some systems is best on dev.
     fn best_of(&self, among: &[usize]) -> Option<usize> {
-        let dev = |&place: &usize| Some((place, self.systems[place].dev.as_ref()?));
-        let most = among.iter().filter_map(dev).map(|(_, dev)| dev.seeds).max()?;
-        let full = among.iter().filter_map(dev).filter(|(_, dev)| dev.seeds == most);
-        // `max_by` takes the last of equals.
-        full.rev().max_by(|(_, a), (_, b)| a.mean.total_cmp(&b.mean)).map(|(place, _)| place)
+        best_on_dev(among.iter().filter_map(|&place| {
+            let dev = self.systems[place].dev.as_ref()?;
+            Some((place, dev.seeds, dev.mean))
+        }))
     }
 
     /// Each system with its control and with the best one.
@@ -271,4 +270,12 @@ fn types(gathered: &Gathered) -> BTreeMap<Arc<str>, usize> {
         *gold = score.counts.gold.max(*gold);
     }
     types
+}
+/// Which system is best on dev, of places with the seeds that are done and their mean F1: of those with most seeds the one with
+/// the highest mean, of equals the first.
+pub fn best_on_dev(systems: impl IntoIterator<Item = (usize, usize, f64)>) -> Option<usize> {
+    let better = |best: (usize, usize, f64), other: (usize, usize, f64)| {
+        if other.1.cmp(&best.1).then(other.2.total_cmp(&best.2)).is_gt() { other } else { best }
+    };
+    systems.into_iter().reduce(better).map(|(place, ..)| place)
 }

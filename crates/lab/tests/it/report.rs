@@ -8,7 +8,7 @@ use apprentice_core::{
 };
 use apprentice_lab::{
     Experiment, Grid, LabError, Ledger, System,
-    report::{Bound, Report, Settings, Verdict},
+    report::{Bound, Report, Settings, Verdict, best_on_dev},
 };
 use tempfile::TempDir;
 
@@ -119,6 +119,12 @@ fn replace(path: &Path, from: &str, to: &str) {
         std::io::Write::write_all(out, text.replace(from, to).as_bytes())
     })
     .unwrap();
+}
+
+#[test]
+fn the_best_on_dev_has_most_seeds_then_the_highest_mean() {
+    assert_eq!(best_on_dev([]), None);
+    assert_eq!(best_on_dev([(0, 1, 0.9), (1, 3, 0.5), (2, 3, 0.7), (3, 3, 0.7), (4, 2, 0.8)]), Some(2));
 }
 
 #[test]

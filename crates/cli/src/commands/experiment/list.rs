@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use apprentice_core::Scores;
-use apprentice_lab::{Ledger, State};
+use apprentice_lab::{Ledger, State, report::best_on_dev};
 use clap::Args;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ struct Listed {
     title: String,
     runs: usize,
     done: usize,
-    /// The system with the best mean F1 on dev over the seeds that are done.
+    /// The system that is best on dev so far.
     best_on_dev: Option<Best>,
     others: Vec<Other>,
 }
@@ -77,7 +77,7 @@ pub fn run(args: &ListArgs) -> Result<()> {
 
 fn listed(ledger: &Ledger, name: &str) -> Result<Listed> {
     let grid = ledger.grid(name)?;
-    let (mut done, mut others, mut best) = (0, Vec::new(), None::<Best>);
+    let (mut done, mut others, mut scored) = (0, Vec::new(), Vec::new());
     for id in grid.ids() {
         let Some((system, seed)) = grid.find(id) else { continue };
         match ledger.state(id) {
@@ -85,23 +85,28 @@ fn listed(ledger: &Ledger, name: &str) -> Result<Listed> {
             state => others.push(Other { id: id.to_owned(), system: system.name.clone(), seed, state }),
         }
     }
-    for system in &grid.systems {
+    for (place, system) in grid.systems.iter().enumerate() {
         let mut f1s = Vec::new();
         for id in &system.runs {
             let f1 = |scores: Scores| scores.micro.prf.f1;
             f1s.extend(ledger.record(id)?.and_then(|record| record.dev).map(f1));
         }
-        let dev_f1 = f1s.iter().sum::<f64>() / f1s.len().max(1) as f64;
-        if !f1s.is_empty() && best.as_ref().is_none_or(|best| dev_f1 > best.dev_f1) {
-            best = Some(Best { system: system.name.clone(), dev_f1, seeds: f1s.len() });
+        if !f1s.is_empty() {
+            scored.push((place, f1s.len(), f1s.iter().sum::<f64>() / f1s.len() as f64));
         }
     }
+    let best = best_on_dev(scored.iter().copied());
+    let best = scored.into_iter().find(|(place, ..)| Some(*place) == best);
     Ok(Listed {
         experiment: name.to_owned(),
         title: grid.experiment.title.clone(),
         runs: done + others.len(),
         done,
-        best_on_dev: best,
+        best_on_dev: best.map(|(place, seeds, dev_f1)| Best {
+            system: grid.systems[place].name.clone(),
+            dev_f1,
+            seeds,
+        }),
         others,
     })
 }

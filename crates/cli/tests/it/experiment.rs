@@ -122,14 +122,18 @@ fn a_report_is_written_and_written_again() {
     let at = directory.path();
     let question = "[[questions]]\nkind = 'change'\nask = 'Does it?'\nfrom = { regimen = 'original-only' }\n\
                     to = { regimen = 'simple-mix' }\n[data]";
-    write(&directory, "small.toml", &SMALL.replace("[data]", question));
+    write(
+        &directory,
+        "small.toml",
+        &SMALL.replace("[data]", question).replace("people:20\"", "people:20\", \"people:5000\""),
+    );
     let printed = succeeds(at, &["-q", "experiment", "run", "small.toml", "-o", "lab", "--shard", "1/2"]);
     assert!(printed.contains("Does it?\n") && printed.contains("4 of 8 runs: "), "{printed}");
     let page = || fs::read_to_string(at.join("lab/small/report.html")).unwrap();
     assert!(page().contains("This report is of 4 of 8 runs"));
     succeeds(at, &["-q", "experiment", "run", "small.toml", "-o", "lab"]);
     let first = page();
-    assert!(!first.contains("This report is of"));
+    assert!(!first.contains("This report is of") && first.contains("people:20") && !first.contains(", people:5000<"));
     let printed = succeeds(at, &["experiment", "report", "lab", "--watch"]);
     assert!(printed.contains("8 of 8 runs: "), "{printed}");
     assert_eq!(page(), first);

@@ -230,9 +230,11 @@ impl Report {
     }
 }
 
-/// The systems as the experiment has them, which must be those of the grid.
+/// The systems as the experiment has them, but for those that a data set has too few sentences for: they are not in the grid,
+/// whose others they must be.
 fn points(grid: &Grid) -> Result<Vec<System>, LabError> {
-    let points = grid.experiment.systems()?;
+    let mut points = grid.experiment.systems()?;
+    points.retain(|point| grid.systems.iter().any(|system| system.name == point.name));
     let same = points.iter().map(|point| &point.name).eq(grid.systems.iter().map(|system| &system.name));
     let controls = grid.systems.iter().filter_map(|system| system.control);
     if !same || controls.into_iter().any(|control| control >= points.len()) {

@@ -380,8 +380,12 @@ fn a_grid_of_other_systems_is_an_error() {
     lab.grid.systems[1].control = Some(7);
     let error = |lab: &Lab| Report::of(&lab.ledger, &lab.grid, &quick()).unwrap_err().to_string();
     assert_eq!(error(&lab), "experiment small: its grid has other systems: run the experiment again");
-    lab.grid.systems.remove(1);
+    lab.grid.systems[1].control = Some(0);
+    lab.grid.systems[1].name = "other".to_owned();
     assert!(error(&lab).contains("other systems"));
+    // What a data set has too few sentences for is not in the grid.
+    lab.grid.systems.remove(1);
+    assert_eq!(Report::of(&lab.ledger, &lab.grid, &quick()).unwrap().systems.len(), 2);
 }
 
 #[test]

@@ -38,14 +38,19 @@ impl<'a> Weight<'a> {
 
 /// What the products of one precision need.
 enum Format {
-    /// In inference, where they stay the same, the weights as products want them: else each product packs them for itself.
     F32 {
+        /// In inference, where they stay the same, the weights as products want them.
         weights: Vec<Panels>,
+        /// Else one weight at a time.
+        packed: Panels,
     },
-    /// The weights for the way forward, and both operands of another product.
     Bf16 {
+        /// The weights for the way forward.
         weights: Vec<Panels<Pair>>,
+        /// Both operands of another product.
         operands: [Rounded; 2],
+        /// The second of them, as the product wants it.
+        packed: Panels<Pair>,
     },
     Int8 {
         weights: Vec<int8::Weights>,
@@ -63,8 +68,10 @@ pub(crate) struct Products {
 impl Products {
     pub(crate) fn new(precision: Precision) -> Self {
         let format = match precision {
-            Precision::F32 => Format::F32 { weights: Vec::new() },
-            Precision::Bf16 => Format::Bf16 { weights: Vec::new(), operands: Default::default() },
+            Precision::F32 => Format::F32 { weights: Vec::new(), packed: Panels::default() },
+            Precision::Bf16 => {
+                Format::Bf16 { weights: Vec::new(), operands: Default::default(), packed: Panels::default() }
+            }
             Precision::Int8 => Format::Int8 { weights: Vec::new(), activations: int8::Activations::default() },
         };
         Self { format, stale: true }
@@ -80,7 +87,7 @@ impl Products {
         let layers = 0..layout.layers.len();
         let all = layers.flat_map(|layer| Linear::ALL.map(|which| Weight::new(values, layout, layer, which)));
         let count = layout.layers.len() * Linear::ALL.len();
-        if let Format::F32 { weights } = &mut self.format
+        if let Format::F32 { weights, .. } = &mut self.format
             && mode != Mode::Inference
         {
             *weights = Vec::new();
@@ -91,13 +98,13 @@ impl Products {
             return;
         }
         match &mut self.format {
-            Format::F32 { weights } => {
+            Format::F32 { weights, .. } => {
                 weights.resize_with(count, Panels::default);
                 for (to, weight) in weights.iter_mut().zip(all) {
                     to.pack(weight.matrix().transposed());
                 }
             }
-            Format::Bf16 { weights, operands: [_, rounded] } => {
+            Format::Bf16 { weights, operands: [_, rounded], .. } => {
                 weights.resize_with(count, Panels::default);
                 for (to, weight) in weights.iter_mut().zip(all) {
                     to.pack(rounded.along(weight.values, weight.inputs).transposed());
@@ -113,7 +120,7 @@ impl Products {
     #[cfg(test)]
     pub(crate) fn pairs(&self) -> usize {
         match &self.format {
-            Format::Bf16 { weights, operands } => {
+            Format::Bf16 { weights, operands, .. } => {
                 weights.iter().map(Panels::len).chain(operands.iter().map(Rounded::capacity)).sum()
             }
             Format::F32 { .. } | Format::Int8 { .. } => 0,
@@ -131,12 +138,15 @@ impl Products {
     ) {
         let to = Destination::Overwrite;
         match &mut self.format {
-            Format::F32 { weights } => {
-                let plain = || Second::Matrix(weight.matrix().transposed());
-                let b = weights.get(weight.index).map_or_else(plain, Second::Packed);
-                matmul_then(Matrix::new(x, weight.inputs), b, y, to, others, finish);
+            Format::F32 { weights, packed } => {
+                let x = Matrix::new(x, weight.inputs);
+                let b = match weights.get(weight.index) {
+                    Some(weight) => Second::Packed(weight),
+                    None => packed.for_rows(x.rows(), weight.matrix().transposed()),
+                };
+                matmul_then(x, b, y, to, others, finish);
             }
-            Format::Bf16 { weights, operands: [a, _] } => {
+            Format::Bf16 { weights, operands: [a, _], .. } => {
                 matmul_then(a.along(x, weight.inputs), &weights[weight.index], y, to, others, finish);
             }
             Format::Int8 { weights, activations } => {
@@ -156,14 +166,15 @@ impl Products {
         finish: impl Fn(usize, usize, &mut [f32], [&mut [f32]; N]) + Sync,
     ) {
         match &mut self.format {
-            Format::Bf16 { operands: [a, b], .. } => {
-                let (a, b) = (a.along(d_y, weight.outputs()), b.across(weight.values, weight.inputs));
-                matmul_then(a, b, d_x, destination, others, finish);
-            }
-            Format::F32 { .. } | Format::Int8 { .. } => {
+            Format::F32 { packed, .. } => {
                 let d_y = Matrix::new(d_y, weight.outputs());
-                matmul_then(d_y, weight.matrix(), d_x, destination, others, finish);
+                matmul_then(d_y, packed.for_rows(d_y.rows(), weight.matrix()), d_x, destination, others, finish);
             }
+            Format::Bf16 { operands: [a, b], packed, .. } => {
+                let (a, b) = (a.along(d_y, weight.outputs()), b.across(weight.values, weight.inputs));
+                matmul_then(a, packed.for_rows(a.rows(), b), d_x, destination, others, finish);
+            }
+            Format::Int8 { .. } => unreachable!("a network of 8 bits does not train: this is a bug"),
         }
     }
 

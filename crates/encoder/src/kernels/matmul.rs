@@ -60,6 +60,11 @@ impl<'a, T> Matrix<'a, T> {
         }
     }
 
+    /// Its rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// How its elements lie for one who takes its columns.
     fn lie(&self) -> Columns {
         if self.column_stride == 1 { Columns::Together(self.row_stride) } else { Columns::Apart(self.column_stride) }
@@ -78,15 +83,27 @@ pub(crate) struct Panels<T = f32> {
     values: Buffer<T>,
     rows: usize,
     columns: usize,
+    /// Whether the matrix was a transpose.
+    transposed: bool,
 }
 
 impl<T: Element> Panels<T> {
+    /// A matrix for a product with so many rows: packed, in the place of the one before, if several tiles would else pack it,
+    /// each for itself.
+    pub(crate) fn for_rows<'a>(&'a mut self, rows: usize, b: Matrix<'a, T>) -> Second<'a, T> {
+        if rows <= TILE_ROWS {
+            return Second::Matrix(b);
+        }
+        self.pack(b);
+        Second::Packed(self)
+    }
+
     /// Packs a matrix in the place of the one before.
     pub(crate) fn pack(&mut self, b: Matrix<'_, T>) {
         let _timer = profile::timer("packing", 2 * b.values.len());
         let gemm = Gemm::get();
         let width = gemm.padded(b.columns);
-        (self.rows, self.columns) = (b.rows, b.columns);
+        (self.rows, self.columns, self.transposed) = (b.rows, b.columns, b.column_stride != 1);
         self.values.resize(width * b.rows);
         for inner in inner_parts(b.rows) {
             let part = &mut self.values[width * inner.start..width * inner.end];
@@ -201,7 +218,7 @@ fn run<T: Element, const N: usize>(
     let [forward, to_inputs, to_weights] = T::PRODUCTS;
     let name = match b {
         _ if a.column_stride != 1 => to_weights,
-        Second::Matrix(Matrix { column_stride: 1, .. }) => to_inputs,
+        Second::Matrix(Matrix { column_stride: 1, .. }) | Second::Packed(Panels { transposed: false, .. }) => to_inputs,
         Second::Matrix(_) | Second::Packed(_) => forward,
     };
     let _timer = profile::matmul_timer(name, 2.0 * (m * n * k * T::NUMBERS) as f64, m * n + m * k + n * k);

@@ -1,14 +1,12 @@
-"""Trains a student under every regimen, several seeds each, at equal optimiser steps, and compares them.
+"""What helps against wrong labels: trains students on NoiseBench, several seeds each, at equal optimiser steps.
 
-    python regimens.py weak  --apprentice PROGRAM --shared DIR -o DIR [--seeds 1 2 3] [--jobs 2]
-    python regimens.py means --apprentice PROGRAM --shared DIR -o DIR
+    python regimens.py --apprentice PROGRAM --shared DIR -o DIR [--seeds 1 2 3] [--jobs 2]
 
-`weak`: NoiseBench; 2,000 sentences with the labels of a weak LLM, 500 with clean ones,
-and 2,500 clean ones to score on, blocks of the file in this order (885 between them are dev). `means`: the same data, what
-is to help against wrong labels. Every run has the same number of optimiser steps and keeps its last weights, but for the
-row that says otherwise; nothing is chosen on test. A run that is there already is not done again, so the script may be
-stopped and started. Runs take one thread each, `--jobs` of them at a time. Prints the Markdown of `apprentice score`; the
-first row is the control.
+2,000 sentences with the labels of a weak LLM, 500 with clean ones, and 2,500 clean ones to score on, blocks of the file in this
+order (885 between them are dev). Every run has the same number of optimiser steps and keeps its last weights, but for the row
+that says otherwise; nothing is chosen on test. A run that is there already is not done again, so the script may be stopped and
+started. Runs take one thread each, `--jobs` of them at a time. Prints the Markdown of `apprentice score`; the first row is the
+control.
 """
 
 import argparse
@@ -20,10 +18,6 @@ import statistics
 import subprocess
 
 RECIPE = ["--epochs", "8", "--budget-steps", "96", "--learning-rate", "4e-4", "--warmup-share", "0.1"]
-REGIMENS = [
-    "original-only", "distilled-only", "sequential", "simple-mix", "blend:linear", "blend:cosine", "blend:sigmoid",
-    "blend:power", "blend:exponential", "blend:constant,c=0.5", "all", "sequential:reverse",
-]
 WEAK_BLOCKS = {"distilled": ("noise_llm", 0, 2000), "original": ("clean", 2000, 2500), "dev": ("clean", 2500, 3385),
                "test": ("clean", 3385, 5885)}
 # What may help against wrong labels, on top of all data at once and of the distilled data first.
@@ -73,7 +67,7 @@ def labelled_by_students(a, files):
 
 
 def train(a, files, name, flags, seed):
-    folder = a.output / a.set / re.sub(r"[^\w.=-]+", "_", name) / str(seed)
+    folder = a.output / "means" / re.sub(r"[^\w.=-]+", "_", name) / str(seed)
     flags = [flag.format_map(files) for flag in flags]
     if "--distilled" not in flags:
         flags += ["--distilled", files["distilled"]]
@@ -92,7 +86,6 @@ def train(a, files, name, flags, seed):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("set", choices=["weak", "means"])
     p.add_argument("--apprentice", required=True)
     p.add_argument("--shared", type=pathlib.Path, required=True)
     p.add_argument("--encoder", help="a model directory; that of all-MiniLM-L6-v2 in --shared if not given")
@@ -102,22 +95,19 @@ def main():
     a = p.parse_args()
     a.encoder = a.encoder or a.shared / "models/all-minilm-l6-v2"
     a.output.mkdir(parents=True, exist_ok=True)
-    files = weak(a)
-    rows = {name: ["--regimen", name] for name in REGIMENS}
-    if a.set == "means":
-        files, rows = labelled_by_students(a, files), MEANS
+    files = labelled_by_students(a, weak(a))
     with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
         # Seed by seed, so that a table over fewer seeds is there early.
         runs = {(name, seed): pool.submit(train, a, files, name, flags, seed)
-                for seed in a.seeds for name, flags in rows.items()}
+                for seed in a.seeds for name, flags in MEANS.items()}
         folders = {key: future.result() for key, future in runs.items()}
     print("| | optimiser steps | sub-words |\n|---|---|---|")
-    for name in rows:
+    for name in MEANS:
         results = [json.load(open(folders[name, seed] / "result.json")) for seed in a.seeds]
         tokens = statistics.mean(r["train_seconds"] * r["tokens_per_second"] for r in results)
         print(f"| {name} | {' '.join(sorted({str(r['steps']) for r in results}))} | {tokens:.0f} |")
     # A system's name has no `=`.
-    predicted = [f"{name.replace('=', ' ')}={folders[name, seed]}/predictions.test.conll" for name in rows for seed in a.seeds]
+    predicted = [f"{name.replace('=', ' ')}={folders[name, seed]}/predictions.test.conll" for name in MEANS for seed in a.seeds]
     subprocess.run([a.apprentice, "score", "--markdown", "--gold", files["test"], "--predicted", *predicted], check=True)
 
 

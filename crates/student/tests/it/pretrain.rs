@@ -124,18 +124,24 @@ fn states_of_another_encoder_are_imitated() {
     checkpoints.restore(&mut resumed).unwrap();
     assert!(resumed.by_ref().map(Result::unwrap).eq(steps[9..].iter().cloned()));
     assert!(saved(resumed) == saved(whole));
-    // Without its model, or with fewer of its layers, a run is another one.
-    let bert = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bert");
-    let imitated = |layers| Imitated::read(&bert, Some(layers), &NetworkOptions::with_threads(Some(1)));
-    let model_of_one = model(1, &settings).imitating(imitated(1).unwrap(), &settings).unwrap();
-    let mut other = Pretrainer::on(model_of_one, directory.path(), &settings).unwrap();
-    assert!(checkpoints.restore(&mut other).is_err());
-    for layers in [0, 100] {
-        let error = imitated(layers).err().unwrap().to_string();
-        assert!(error.starts_with("imitate_layers = "), "{error}");
-    }
+    // Without its model a run is another one, and with fewer of its layers.
     let mut other = Pretrainer::on(model(1, &settings), directory.path(), &settings).unwrap();
     assert!(checkpoints.restore(&mut other).is_err());
+    let two_layers = directory.path().join("two-layers");
+    fs::create_dir(&two_layers).unwrap();
+    model(1, &settings).save(&two_layers, "", NumberFormat::F32).unwrap();
+    let imitated = |layers| Imitated::read(&two_layers, layers, &NetworkOptions::with_threads(Some(1)));
+    let [mut all, mut one] = [None, Some(1)].map(|layers| {
+        let model = model(1, &settings).imitating(imitated(layers).unwrap(), &settings).unwrap();
+        Pretrainer::on(model, directory.path(), &settings).unwrap()
+    });
+    let checkpoints = Checkpoints::new(directory.path().join("checkpoints-of-all"), 1);
+    checkpoints.save(&mut all).unwrap();
+    assert!(checkpoints.restore(&mut one).is_err());
+    for layers in [0, 100] {
+        let error = imitated(Some(layers)).err().unwrap().to_string();
+        assert!(error.starts_with("imitate_layers = "), "{error}");
+    }
 }
 
 #[test]

@@ -15,6 +15,8 @@ import re
 import statistics
 import subprocess
 
+from reproduction import run
+
 BASE = ["--architecture", "4x256x4", "--vocabulary", "8192", "--learning-rate", "1e-3", "--batch-tokens", "4096"]
 IMITATE = ["--imitate", "{minilm}", "--imitate-layers", "4", "--imitation-weight", "10", "--batch-tokens", "2048"]
 # Passes over the sample: a step in which another encoder has to be asked takes longer.
@@ -37,10 +39,6 @@ TRIALS = {
     "… 2 layers of 384": [*IMITATE, "--architecture", "2x384x6", *IMITATING],
 }
 SEEDS = [1, 2]
-
-
-def run(*command):
-    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
 
 
 def sample(a):

@@ -17,6 +17,8 @@ import re
 import statistics
 import subprocess
 
+from reproduction import block, run
+
 RECIPE = ["--epochs", "8", "--budget-steps", "96", "--learning-rate", "4e-4", "--warmup-share", "0.1"]
 WEAK_BLOCKS = {"distilled": ("noise_llm", 0, 2000), "original": ("clean", 2000, 2500), "dev": ("clean", 2500, 3385),
                "test": ("clean", 3385, 5885)}
@@ -32,20 +34,6 @@ MEANS = {
     "sequential, voters' agreement as weight": ["--regimen", "sequential", "--distilled", "{votes}", "--weigh-by-confidence"],
     "sequential, labelled anew": ["--regimen", "sequential", "--distilled", "{anew}"],
 }
-
-
-def run(*command):
-    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
-
-
-def weak(a):
-    files = {}
-    for name, (labels, start, end) in WEAK_BLOCKS.items():
-        text = (a.shared / f"data/noisebench/{labels}.traindev.txt").read_text(encoding="utf-8")
-        sentences = [part for part in re.split(r"\n\s*\n", text.strip()) if not part.startswith("-DOCSTART-")]
-        files[name] = a.output / f"weak.{name}.conll"
-        files[name].write_text("\n\n".join(sentences[start:end]) + "\n", encoding="utf-8")
-    return files
 
 
 def labelled_by_students(a, files):
@@ -95,7 +83,7 @@ def main():
     a = p.parse_args()
     a.encoder = a.encoder or a.shared / "models/all-minilm-l6-v2"
     a.output.mkdir(parents=True, exist_ok=True)
-    files = labelled_by_students(a, weak(a))
+    files = labelled_by_students(a, {name: block(a, name, *part) for name, part in WEAK_BLOCKS.items()})
     with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
         # Seed by seed, so that a table over fewer seeds is there early.
         runs = {(name, seed): pool.submit(train, a, files, name, flags, seed)

@@ -39,6 +39,7 @@ def block(a, name, labels, start, end):
     text = (a.shared / f"data/noisebench/{labels}.traindev.txt").read_text(encoding="utf-8")
     sentences = [part for part in re.split(r"\n\s*\n", text.strip()) if not part.startswith("-DOCSTART-")]
     path = a.output / "inputs" / f"weak.{name}.conll"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join(sentences[start:end]) + "\n", encoding="utf-8")
     return path
 

@@ -9,7 +9,7 @@ use crate::{
         linear::linear,
         matmul::{Destination, Matrix, add_weight_gradients, matmul},
     },
-    parameters::StateMapRanges,
+    parameters::LinearRanges,
 };
 
 /// Buffers for one batch at a time.
@@ -44,7 +44,7 @@ impl Imitation {
     pub(crate) fn backpropagate(
         &mut self,
         values: &[f32],
-        ranges: &StateMapRanges,
+        ranges: &LinearRanges,
         hidden: &[f32],
         (chosen, targets): (&[usize], &StateTargets<'_>),
         (d_values, d_all): (&mut [f32], &mut [f32]),

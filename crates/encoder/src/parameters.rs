@@ -72,9 +72,9 @@ pub(crate) struct NormRanges {
     pub bias: Range<usize>,
 }
 
-/// The linear map from embeddings to hidden states, `[H, E]` and `[H]`, where their widths differ.
+/// Weight and bias of a linear map; they are neighbours.
 #[derive(Debug, Clone)]
-pub(crate) struct ProjectionRanges {
+pub(crate) struct LinearRanges {
     pub weight: Range<usize>,
     pub bias: Range<usize>,
 }
@@ -85,13 +85,6 @@ pub(crate) struct TransformRanges {
     pub weight: Range<usize>,
     pub bias: Range<usize>,
     pub norm: NormRanges,
-}
-
-/// What maps hidden states to those of a teacher, `[D, H]` and `[D]`; only a network in training has it.
-#[derive(Debug, Clone)]
-pub(crate) struct StateMapRanges {
-    pub weight: Range<usize>,
-    pub bias: Range<usize>,
 }
 
 /// What a network has whose head is a linear-chain CRF.
@@ -119,15 +112,16 @@ pub struct Layout {
     pub(crate) positions: Range<usize>,
     pub(crate) types: Option<Range<usize>>,
     pub(crate) embedding_norm: NormRanges,
-    pub(crate) projection: Option<ProjectionRanges>,
+    /// From embeddings to hidden states, `[H, E]` and `[H]`, where their widths differ.
+    pub(crate) projection: Option<LinearRanges>,
     pub(crate) layers: Vec<LayerRanges>,
     /// Of a masked language model, whose output layer has the words' embeddings for its weights.
     pub(crate) transform: Option<TransformRanges>,
     pub(crate) head_weight: Range<usize>,
     pub(crate) head_bias: Range<usize>,
     pub(crate) crf: Option<CrfRange>,
-    /// The last tensors, if there.
-    pub(crate) state_map: Option<StateMapRanges>,
+    /// From hidden states to those of a teacher, `[D, H]` and `[D]`: the last tensors, of a network in training alone.
+    pub(crate) state_map: Option<LinearRanges>,
 }
 
 /// Appends tensors and hands out their places.
@@ -234,7 +228,7 @@ impl Layout {
         let embedding_norm = builder.norm(&format!("{prefix}.embeddings.LayerNorm"), e);
         let projection = (e != h).then(|| {
             let (weight, bias) = builder.linear(&format!("{prefix}.embeddings_project"), h, e);
-            ProjectionRanges { weight, bias }
+            LinearRanges { weight, bias }
         });
         let layers = (0..config.num_hidden_layers).map(|l| builder.layer(l, config)).collect();
         let (transform, head_weight, head_bias) = head(&mut builder, words.clone());
@@ -272,7 +266,7 @@ impl Layout {
     pub(crate) fn with_state_map(self, width: usize, hidden: usize) -> Self {
         let mut builder = Builder { tensors: self.tensors, len: self.len };
         let (weight, bias) = builder.linear("state_map", width, hidden);
-        let state_map = Some(StateMapRanges { weight, bias });
+        let state_map = Some(LinearRanges { weight, bias });
         Self { tensors: builder.tensors, len: builder.len, state_map, ..self }
     }
 

@@ -27,9 +27,7 @@ pub use checkpoint::{Checkpoints, RefusedCheckpoint, Restored, Resumable};
 pub use data::{TrainingData, TrainingPool};
 pub use error::StudentError;
 pub use prediction::Prediction;
-pub use pretrain::{
-    HeldOut, HeldOutSequence, Imitated, LanguageModel, PretrainSettings, PretrainStep, Pretrainer, TextSummary,
-};
+pub use pretrain::{HeldOut, Imitated, LanguageModel, Masked, PretrainSettings, PretrainStep, Pretrainer, TextSummary};
 pub use settings::{Head, PoolSettings, TrainSettings};
 pub use student::{Architecture, Student};
 pub use trainer::{Drawn, EpochReport, MemoryEstimate, PlannedEpoch, RunPlan, StepReport, Trained, Trainer};

@@ -2,10 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{ROW_CHUNK, math::exp, multiversion};
-
-/// Numbers that are added up side by side.
-const LANES: usize = 16;
+use super::{ROW_CHUNK, math::exp, multiversion, simd};
 
 /// The sum of `-weight log softmax(logits)[class]` over all rows, where a row weighs 1 if there are no `weights`;
 /// `logits` `[R, C]` become the gradient of that times `scale`.
@@ -25,33 +22,12 @@ pub(crate) fn softmax_cross_entropy(logits: &mut [f32], classes: &[u32], weights
 multiversion! {
     /// The loss of one row, which becomes its gradient.
     fn row_loss(row: &mut [f32], class: usize, weight: f32, scale: f32) -> f64 {
-        let largest = {
-            let (chunks, rest) = row.as_chunks::<LANES>();
-            let mut lanes = [f32::NEG_INFINITY; LANES];
-            for chunk in chunks {
-                for (lane, v) in lanes.iter_mut().zip(chunk) {
-                    *lane = lane.max(*v);
-                }
-            }
-            lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
-        };
+        let largest = simd::largest(SIMD, row);
         let of_class = f64::from(row[class] - largest);
-        let total = {
-            let (chunks, rest) = row.as_chunks_mut::<LANES>();
-            let mut lanes = [0.0; LANES];
-            for chunk in chunks {
-                for (lane, v) in lanes.iter_mut().zip(chunk) {
-                    *v = exp(SIMD, *v - largest);
-                    *lane += *v;
-                }
-            }
-            let mut total: f64 = lanes.iter().map(|lane| f64::from(*lane)).sum();
-            for v in rest {
-                *v = exp(SIMD, *v - largest);
-                total += f64::from(*v);
-            }
-            total
-        };
+        for v in row.iter_mut() {
+            *v = exp(SIMD, *v - largest);
+        }
+        let total = f64::from(simd::sum(SIMD, row));
         let factor = weight * scale;
         let to_gradient = (f64::from(factor) / total) as f32;
         for v in row.iter_mut() {

@@ -180,10 +180,11 @@ impl Report {
 
     /// Which of some systems is best on dev.
     fn best_of(&self, among: &[usize]) -> Option<usize> {
-        best_on_dev(among.iter().filter_map(|&place| {
+        let dev = |&place: &usize| {
             let dev = self.systems[place].dev.as_ref()?;
             Some((place, dev.seeds, dev.mean))
-        }))
+        };
+        best_on_dev(among.iter().filter_map(dev)).map(|(place, ..)| place)
     }
 
     /// Each system with its control and with the best one.
@@ -273,11 +274,12 @@ fn types(gathered: &Gathered) -> BTreeMap<Arc<str>, usize> {
     }
     types
 }
+
 /// Which system is best on dev, of places with the seeds that are done and their mean F1: of those with most seeds the one with
 /// the highest mean, of equals the first.
-pub fn best_on_dev(systems: impl IntoIterator<Item = (usize, usize, f64)>) -> Option<usize> {
+pub fn best_on_dev(systems: impl IntoIterator<Item = (usize, usize, f64)>) -> Option<(usize, usize, f64)> {
     let better = |best: (usize, usize, f64), other: (usize, usize, f64)| {
         if other.1.cmp(&best.1).then(other.2.total_cmp(&best.2)).is_gt() { other } else { best }
     };
-    systems.into_iter().reduce(better).map(|(place, ..)| place)
+    systems.into_iter().reduce(better)
 }

@@ -124,7 +124,7 @@ fn replace(path: &Path, from: &str, to: &str) {
 #[test]
 fn the_best_on_dev_has_most_seeds_then_the_highest_mean() {
     assert_eq!(best_on_dev([]), None);
-    assert_eq!(best_on_dev([(0, 1, 0.9), (1, 3, 0.5), (2, 3, 0.7), (3, 3, 0.7), (4, 2, 0.8)]), Some(2));
+    assert_eq!(best_on_dev([(0, 1, 0.9), (1, 3, 0.5), (2, 3, 0.7), (3, 3, 0.7), (4, 2, 0.8)]), Some((2, 3, 0.7)));
 }
 
 #[test]

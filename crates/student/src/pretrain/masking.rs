@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 
 use super::{imitated::words, store::Piece};
 
@@ -21,8 +22,8 @@ pub(super) struct Mask {
 }
 
 /// A sequence with hidden sub-words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Masked {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Masked {
     /// What the model sees.
     pub ids: Vec<u32>,
     /// Where sub-words are hidden, ascending.

@@ -25,10 +25,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-pub use self::imitated::Imitated;
+pub use self::{imitated::Imitated, masking::Masked};
 use self::{
     imitated::{Spelling, words},
-    masking::{Mask, Masked},
+    masking::Mask,
     shuffle::Shuffle,
     store::Piece,
     text::Text,
@@ -173,17 +173,6 @@ pub struct HeldOut {
     pub hidden: usize,
 }
 
-/// A sequence with hidden sub-words that was not learnt from: what [`HeldOut`] is measured on, for others to measure again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HeldOutSequence {
-    /// What the model sees, with special tokens.
-    pub ids: Vec<u32>,
-    /// Where sub-words are hidden, ascending.
-    pub places: Vec<usize>,
-    /// What stood there.
-    pub truth: Vec<u32>,
-}
-
 /// What is pretrained: tokeniser and weights.
 pub struct LanguageModel {
     network: Network,
@@ -278,7 +267,8 @@ pub struct Pretrainer {
     adam: AdamW,
     mask: Mask,
     text: Text,
-    held_out: Vec<Cloze>,
+    /// In batches.
+    held_out: Vec<Vec<Masked>>,
     rates: Rates,
     cursor: Cursor,
     fingerprint: String,
@@ -404,9 +394,10 @@ impl Pretrainer {
     /// If the encoder cannot take a batch, or a logit is not finite.
     pub fn score(&mut self) -> Result<HeldOut, StudentError> {
         let (mut loss, mut right, mut hidden) = (0.0, 0, 0);
-        for Cloze { batch, rows, truth } in &self.held_out {
-            let logits = self.model.network.logits(batch, rows)?;
-            for (row, &truth) in logits.chunks_exact(logits.len() / rows.len()).zip(truth) {
+        for sequences in &self.held_out {
+            let Cloze { batch, rows, truth } = Cloze::of(sequences);
+            let logits = self.model.network.logits(&batch, &rows)?;
+            for (row, truth) in logits.chunks_exact(logits.len() / rows.len()).zip(truth) {
                 let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let total: f64 = row.iter().map(|v| f64::from(v - largest).exp()).sum();
                 loss += total.ln() - f64::from(row[truth as usize] - largest);
@@ -421,18 +412,9 @@ impl Pretrainer {
         Ok(HeldOut { loss, perplexity: loss.exp(), accuracy: right as f64 / hidden as f64, hidden })
     }
 
-    /// What is held out.
-    pub fn held_out(&self) -> impl Iterator<Item = HeldOutSequence> {
-        self.held_out.iter().flat_map(|Cloze { batch, rows, truth }| {
-            batch.offsets().windows(2).map(|bounds| {
-                let [first, end] = [bounds[0], bounds[1]].map(|bound| rows.partition_point(|row| *row < bound));
-                HeldOutSequence {
-                    ids: batch.ids()[bounds[0]..bounds[1]].to_vec(),
-                    places: rows[first..end].iter().map(|row| row - bounds[0]).collect(),
-                    truth: truth[first..end].to_vec(),
-                }
-            })
-        })
+    /// What is held out, as [`Self::score`] hides words in it: for others to measure again.
+    pub fn held_out(&self) -> impl Iterator<Item = &Masked> {
+        self.held_out.iter().flatten()
     }
 
     /// Rounds the weights to what will be saved in a format.
@@ -607,7 +589,12 @@ impl Cloze {
 }
 
 /// What is held out in batches, with the same words hidden every time.
-fn held_out(text: &mut Text, tokenizer: &SubwordTokenizer, mask: &Mask, seed: u64) -> Result<Vec<Cloze>, StudentError> {
+fn held_out(
+    text: &mut Text,
+    tokenizer: &SubwordTokenizer,
+    mask: &Mask,
+    seed: u64,
+) -> Result<Vec<Vec<Masked>>, StudentError> {
     let (mut batches, mut some, mut tokens) = (Vec::new(), Vec::new(), 0);
     for number in 0..text.held_out.sequences() {
         // Numbers that no sequence of the training has.
@@ -615,12 +602,12 @@ fn held_out(text: &mut Text, tokenizer: &SubwordTokenizer, mask: &Mask, seed: u6
         tokens += masked.ids.len();
         some.push(masked);
         if tokens >= SCORED_TOKENS {
-            batches.push(Cloze::of(&std::mem::take(&mut some)));
+            batches.push(std::mem::take(&mut some));
             tokens = 0;
         }
     }
     if !some.is_empty() {
-        batches.push(Cloze::of(&some));
+        batches.push(some);
     }
     Ok(batches)
 }

@@ -95,14 +95,12 @@ fn listed(ledger: &Ledger, name: &str) -> Result<Listed> {
             scored.push((place, f1s.len(), f1s.iter().sum::<f64>() / f1s.len() as f64));
         }
     }
-    let best = best_on_dev(scored.iter().copied());
-    let best = scored.into_iter().find(|(place, ..)| Some(*place) == best);
     Ok(Listed {
         experiment: name.to_owned(),
         title: grid.experiment.title.clone(),
         runs: done + others.len(),
         done,
-        best_on_dev: best.map(|(place, seeds, dev_f1)| Best {
+        best_on_dev: best_on_dev(scored).map(|(place, seeds, dev_f1)| Best {
             system: grid.systems[place].name.clone(),
             dev_f1,
             seeds,

@@ -82,12 +82,17 @@ def batches(data, size, batching, rng):
     return made
 
 
-def predict(model, data, size=64):
+def arithmetic(precision):
+    """The context in which the model computes."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def predict(model, data, precision, size=64):
     """The most probable label ids of the first sub-words, in the order of `data`."""
     model.eval()
     order = sorted(range(len(data)), key=lambda i: len(data[i][0]))
     out = [None] * len(data)
-    with torch.inference_mode():
+    with torch.inference_mode(), arithmetic(precision):
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             ids, mask, targets = collate([data[i] for i in chosen])
@@ -110,6 +115,8 @@ def main():
     p.add_argument("--max-length", type=int, default=512)
     p.add_argument("--max-steps", type=int, help="stop early (for timing), with 0 only predict; the schedule stays that of all steps")
     p.add_argument("--batching", choices=["padded", "split", "grouped"], default="padded")
+    p.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="bf16: autocast")
+    p.add_argument("--compile", action="store_true", help="torch.compile, with shapes left open")
     a = p.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -128,6 +135,8 @@ def main():
         np.random.seed(seed)
         rng = random.Random(seed)
         model = AutoModelForTokenClassification.from_pretrained(a.encoder, num_labels=len(names))
+        if a.compile:
+            model.compile(dynamic=True)
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=a.lr, weight_decay=0.0, fused=True if a.batching == "grouped" else None
         )
@@ -147,13 +156,14 @@ def main():
                 loss_value = 0.0
                 for part in parts:
                     ids, mask, targets = collate(part)
-                    logits = model(input_ids=ids, attention_mask=mask).logits
-                    loss = (
-                        torch.nn.functional.cross_entropy(
-                            logits.view(-1, len(names)), targets.view(-1), ignore_index=-100, reduction="sum"
+                    with arithmetic(a.precision):
+                        logits = model(input_ids=ids, attention_mask=mask).logits
+                        loss = (
+                            torch.nn.functional.cross_entropy(
+                                logits.view(-1, len(names)), targets.view(-1), ignore_index=-100, reduction="sum"
+                            )
+                            / labelled
                         )
-                        / labelled
-                    )
                     loss.backward()
                     loss_value += loss.item()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -166,7 +176,7 @@ def main():
                     break
         train_s = time.perf_counter() - started
         started = time.perf_counter()
-        predicted = predict(model, test_data)
+        predicted = predict(model, test_data, a.precision)
         predict_s = time.perf_counter() - started
         gold, guessed = [], []
         for (_, tags), row in zip(test, predicted):

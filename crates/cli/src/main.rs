@@ -1,5 +1,6 @@
 //! The program `apprentice`: flags and files in, library calls, tables and files out.
 
+mod built_in;
 mod commands;
 mod inputs;
 mod output;

@@ -407,6 +407,26 @@ impl Parameters {
         &mut self.values
     }
 
+    /// Scales the hidden states of a masked language model, which shrink when it learns for long, to a mean square of about 1:
+    /// what its last `LayerNorm` gives, by a factor that the next linear maps take back, so that no logit changes but for
+    /// rounding. An output layer that is fresh learns from states of this size at the rate that suits the encoder.
+    pub fn standardise_hidden_states(&mut self) {
+        let layout = Arc::clone(&self.layout);
+        let (Some(last), Some(transform)) = (layout.layers.last(), &layout.transform) else { return };
+        let NormRanges { weight, bias } = &last.output_norm;
+        // What comes into the weight and the bias has mean 0 and variance 1.
+        let squares = |range: &Range<usize>| self.values[range.clone()].iter().map(|v| v * v).sum::<f32>();
+        let factor = ((squares(weight) + squares(bias)) / weight.len() as f32).sqrt().max(f32::MIN_POSITIVE).recip();
+        let mut scale =
+            |range: &Range<usize>, factor: f32| self.values[range.clone()].iter_mut().for_each(|v| *v *= factor);
+        scale(weight, factor);
+        scale(bias, factor);
+        scale(&transform.weight, factor.recip());
+        if let Some(map) = &layout.state_map {
+            scale(&map.weight, factor.recip());
+        }
+    }
+
     /// The tensors with their numbers, in order.
     pub fn tensors(&self) -> impl Iterator<Item = (&Tensor, &[f32])> {
         self.layout.tensors.iter().map(|t| (t, &self.values[t.range.clone()]))

@@ -10,7 +10,7 @@ use apprentice_student::hub::{self, Cache, CachedModel, FetchEvent, HubSettings,
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
-use crate::{output, progress::Progress};
+use crate::{built_in, output, progress::Progress};
 
 /// List and fetch pretrained encoders of the Hugging Face hub
 #[derive(Subcommand)]
@@ -47,15 +47,19 @@ pub fn run(verb: &Verb, progress: Progress) -> Result<()> {
     }
 }
 
-/// The directory of an encoder that is named: itself, or that of a model in the cache. Nothing is fetched.
+/// The directory of an encoder that is named: that in the program, itself, or that of a model in the cache. Nothing is
+/// fetched.
 pub fn directory(encoder: &str) -> Result<PathBuf> {
+    if encoder == built_in::NAME {
+        return built_in::directory();
+    }
     if Path::new(encoder).is_dir() {
         return Ok(encoder.into());
     }
     let name: ModelName = encoder.parse().with_context(|| {
         format!(
-            "encoder `{encoder}`: no such directory; expected a model directory, scratch:LAYERSxHIDDENxHEADS, or the name of \
-             a model that `apprentice models fetch` has fetched"
+            "encoder `{encoder}`: no such directory; expected `built-in`, a model directory, scratch:LAYERSxHIDDENxHEADS, or the \
+             name of a model that `apprentice models fetch` has fetched"
         )
     })?;
     let found = Cache::new(settings()?.cache).find(&name, &Revision::main());

@@ -208,11 +208,15 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
             .inspect_err(|_| drop(files::remove_directory(&run.directory)))?;
         (run, pretrainer, Some(repeated))
     };
-    let mut outcome = train(&mut run, &mut pretrainer, repeated, progress)?;
-    if settings.save_as != NumberFormat::F32 {
-        pretrainer.round(settings.save_as)?;
-        outcome.held_out = pretrainer.score()?;
-    }
+    let tokens_per_second = train(&mut run, &mut pretrainer, progress)?;
+    pretrainer.finish(settings.save_as)?;
+    let outcome = Outcome {
+        text: pretrainer.text(),
+        repeated_paragraphs: repeated,
+        steps: pretrainer.total_steps(),
+        tokens_per_second,
+        held_out: pretrainer.score()?,
+    };
     let mut held_out = Vec::new();
     for sequence in pretrainer.held_out() {
         serde_json::to_writer(&mut held_out, &sequence)?;
@@ -287,19 +291,15 @@ fn save(model: &mut LanguageModel, directory: &Path, card: &str, format: NumberF
     Ok(model.save(directory, card, format)?)
 }
 
-fn train(
-    run: &mut Run<'_>,
-    pretrainer: &mut Pretrainer,
-    repeated_paragraphs: Option<u64>,
-    progress: Progress,
-) -> Result<Outcome> {
+/// Gives the tokens per second.
+fn train(run: &mut Run<'_>, pretrainer: &mut Pretrainer, progress: Progress) -> Result<f64> {
     let text = pretrainer.text();
     progress.note(format_args!(
         "{} sequences of {} sub-words, {} sequences held out",
         text.sequences, text.tokens, text.held_out
     ));
     let bar = progress.bar(pretrainer.total_steps(), "pretraining");
-    let (mut seconds, mut tokens, mut held_out) = (0.0, 0, None);
+    let (mut seconds, mut tokens) = (0.0, 0);
     let mut clock = Instant::now();
     while let Some(step) = pretrainer.next() {
         let step = step.context("the last checkpoint stays: --resume goes on from it")?;
@@ -315,17 +315,11 @@ fn train(
                 &format!("step {}: perplexity {perplexity:.2}, accuracy {:.1} %", step.step, 100.0 * accuracy),
             ),
         }
-        held_out = step.held_out.or(held_out);
         run.record(pretrainer, &step)?;
         clock = Instant::now();
     }
     bar.finish_and_clear();
-    let held_out = match held_out {
-        Some(held_out) => held_out,
-        None => pretrainer.score()?,
-    };
-    let tokens_per_second = if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
-    Ok(Outcome { text, repeated_paragraphs, steps: pretrainer.total_steps(), tokens_per_second, held_out })
+    Ok(if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 })
 }
 
 /// The model card of an encoder.

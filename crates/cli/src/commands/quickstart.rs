@@ -11,6 +11,7 @@ use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    built_in,
     commands::{
         predict::tag,
         train::{self, Finished, Outcome},
@@ -43,8 +44,8 @@ struct Flags {
     /// The directory to write [default: apprentice-quickstart]
     #[arg(short, long)]
     output: Option<PathBuf>,
-    /// A model directory of the BERT family, the name of a model that `models fetch` has fetched, or `scratch:LAYERSxHIDDENxHEADS`
-    /// [default: scratch:2x128x4]
+    /// `built-in`, a model directory of the BERT family, the name of a model that `models fetch` has fetched, or
+    /// `scratch:LAYERSxHIDDENxHEADS` [default: built-in]
     #[arg(long)]
     encoder: Option<String>,
     #[command(flatten)]
@@ -83,7 +84,7 @@ impl Default for Settings {
             warmup_steps: 20,
             ..TrainSettings::default()
         };
-        Self { output: "apprentice-quickstart".into(), encoder: "scratch:2x128x4".into(), training }
+        Self { output: "apprentice-quickstart".into(), encoder: built_in::name(), training }
     }
 }
 
@@ -181,7 +182,7 @@ pub fn run(args: &Args, progress: Progress) -> Result<()> {
         return output::print_json(&summary);
     }
     print_teacher(&teacher, annotated.len())?;
-    print_students(&outcomes, &regimen, &encoder, [&original, &distilled, &dev, &test])?;
+    print_students(&outcomes, &regimen, [&original, &distilled, &dev, &test])?;
     output::print("\nUnseen sentences, tagged by it:")?;
     for sentence in &examples {
         output::print(format_args!("  {}", output::marked(sentence)))?;
@@ -202,12 +203,7 @@ fn print_teacher(teacher: &[TeacherScores], sentences: usize) -> Result<()> {
     output::print(output::table(&header, rows))
 }
 
-fn print_students(
-    outcomes: &[&Outcome],
-    best: &str,
-    encoder: &str,
-    [original, distilled, dev, test]: [&[Sentence]; 4],
-) -> Result<()> {
+fn print_students(outcomes: &[&Outcome], best: &str, [original, distilled, dev, test]: [&[Sentence]; 4]) -> Result<()> {
     output::print(format_args!(
         "\nThe students: {} human-labelled (original) and {} LLM-labelled (distilled) sentences; the best epoch and \
          regimen are chosen on dev ({} sentences), test ({}) is scored once",
@@ -234,16 +230,7 @@ fn print_students(
     let header =
         ["regimen", "steps", "best epoch", "dev F1", "test precision", "test recall", "test F1", "test macro F1"];
     output::print(output::table(&header, rows))?;
-    output::print(format_args!(
-        "* best on dev: saved. One seed and small data: differences of a few points are noise."
-    ))?;
-    if encoder.starts_with("scratch:") {
-        output::print(format_args!(
-            "The encoder starts from random weights ({encoder}), so these scores are far below those of a pretrained one: \
-             pass --encoder DIR with a BERT model's directory to see the difference."
-        ))?;
-    }
-    Ok(())
+    output::print(format_args!("* best on dev: saved. One seed and small data: differences of a few points are noise."))
 }
 
 fn print_next(directory: &Path, encoder: &str) -> Result<()> {

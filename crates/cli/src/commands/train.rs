@@ -19,7 +19,7 @@ use apprentice_student::{
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 
-use crate::{commands::models, inputs, output, progress::Progress, settings, unfinished};
+use crate::{built_in, commands::models, inputs, output, progress::Progress, settings, unfinished};
 
 /// Sub-words of the vocabulary that a student from scratch learns from its training text.
 pub const SCRATCH_VOCABULARY: usize = 600;
@@ -51,6 +51,7 @@ pub struct Args {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
+    #[serde(default = "built_in::name")]
     encoder: String,
     #[serde(default)]
     original: Vec<PathBuf>,

@@ -7,6 +7,7 @@ mod annotate;
 mod attack_texts;
 mod attacks;
 mod batch;
+mod built_in;
 mod canary;
 mod data;
 mod experiment;

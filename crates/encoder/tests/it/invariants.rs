@@ -366,6 +366,33 @@ fn the_gradient_of_imitation_is_its_slope_and_leads_to_the_teacher() {
 }
 
 #[test]
+fn standardised_hidden_states_have_a_mean_square_of_1_and_the_same_logits() {
+    let config = still_network().config().clone();
+    let mut parameters = Parameters::language_model(&config, 1).unwrap();
+    let norm = format!("bert.encoder.layer.{}.output.LayerNorm", config.num_hidden_layers - 1);
+    let ranges: Vec<_> =
+        parameters.tensors().filter(|(t, _)| t.name.starts_with(&norm)).map(|(t, _)| t.range.clone()).collect();
+    assert_eq!(ranges.len(), 2);
+    for (i, value) in ranges.into_iter().flatten().enumerate() {
+        parameters.values_mut()[value] = 0.1 + 0.2 * (i as f32).sin();
+    }
+    let batch = pack(&sequences(&[12, 30]));
+    let rows: Vec<usize> = (0..42).step_by(3).collect();
+    let measured = |parameters: Parameters| {
+        let mut network = Network::new(config.clone(), parameters, &NetworkOptions::default()).unwrap();
+        let hidden = network.hidden(&batch).unwrap();
+        let square = hidden.iter().map(|v| v * v).sum::<f32>() / hidden.len() as f32;
+        (square, network.logits(&batch, &rows).unwrap().to_vec())
+    };
+    let (before, logits) = measured(parameters.clone());
+    parameters.standardise_hidden_states();
+    let (after, same) = measured(parameters);
+    assert!(before < 0.1 && (0.8..1.2).contains(&after), "{before} became {after}");
+    let largest = logits.iter().zip(&same).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(largest < 1e-5 && logits.iter().any(|v| v.abs() > 1e-2), "{largest}");
+}
+
+#[test]
 fn layers_and_head_learn_at_their_own_rates() {
     let moved = |adam: &AdamW| {
         let mut network = still_network();

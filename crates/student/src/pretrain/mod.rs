@@ -417,13 +417,16 @@ impl Pretrainer {
         self.held_out.iter().flatten()
     }
 
-    /// Rounds the weights to what will be saved in a format.
+    /// Makes of the weights what will be saved in a format: with hidden states of mean square 1
+    /// ([`Parameters::standardise_hidden_states`]), and rounded.
     ///
     /// # Errors
     /// Never: they are the model's own.
-    pub fn round(&mut self, format: NumberFormat) -> Result<(), StudentError> {
+    pub fn finish(&mut self, format: NumberFormat) -> Result<(), StudentError> {
         let network = &mut self.model.network;
-        let rounded: Vec<f32> = network.state().0.values().iter().map(|value| format.round(*value)).collect();
+        let mut parameters = network.state().0.clone();
+        parameters.standardise_hidden_states();
+        let rounded: Vec<f32> = parameters.values().iter().map(|value| format.round(*value)).collect();
         Ok(network.set_parameters(&rounded)?)
     }
 

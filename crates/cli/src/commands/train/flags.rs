@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 pub struct Flags {
     /// A model directory in the Hugging Face layout (BERT, DistilBERT, RoBERTa, XLM-RoBERTa or ELECTRA, by the
     /// `model_type` of its config.json; weights as safetensors), the name of a model that `models fetch` has fetched, or
-    /// `scratch:LAYERSxHIDDENxHEADS`, a BERT of random weights.
+    /// `scratch:LAYERSxHIDDENxHEADS`, a BERT of random weights [default: built-in, a small cased English one in the program]
     #[arg(long)]
     encoder: Option<String>,
     /// Human-labelled files, in any format.

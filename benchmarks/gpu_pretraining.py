@@ -1,10 +1,11 @@
-"""Pretrains on a GPU, with PyTorch, what `apprentice pretrain` has begun: the same text, fresh weights, loss and optimiser.
+"""Pretrains on a GPU, with PyTorch, what `apprentice pretrain` has begun: the same text, fresh weights, losses and optimiser, no
+dropout, and nearly the same words hidden.
 
     python gpu_pretraining.py RUN --imitate DIR --minutes M -o DIR
 
 RUN is the directory that `apprentice pretrain -o RUN` keeps its unfinished work in (RUN.unfinished): `text` has the tokenised
 sequences, `start` the fresh encoder. The learning rate falls with the time that has passed, so that the run ends when it shall.
-Writes a directory that `apprentice pretrain --from` and transformers read, and metrics.jsonl.
+Writes a directory that `apprentice pretrain --from` and transformers read, and beside it DIR.metrics.jsonl.
 """
 
 import argparse
@@ -45,25 +46,25 @@ class Text:
         place = np.arange(len(ids)) - starts[sequence] + 1
         shape = (len(ends), -(-int(self.lengths.max()) // 8) * 8)
         word = np.repeat(np.arange(len(word_starts)), word_lengths)
-        self.ids = np.full(shape, vocabulary["[PAD]"], np.int16)
+        self.ids = np.full(shape, vocabulary["[PAD]"], np.int32)
         self.ids[:, 0] = vocabulary["[CLS]"]
         self.ids[np.arange(len(ends)), self.lengths - 1] = vocabulary["[SEP]"]
         self.ids[sequence, place] = ids
-        # The number of a sub-word's word in its sequence; 255 for what stands in none.
-        self.words = np.full(shape, 255, np.uint8)
+        # The number of a sub-word's word in its sequence; -1 for what stands in none.
+        self.words = np.full(shape, -1, np.int16)
         self.words[sequence, place] = word - self.first_words[sequence]
-        self.in_word = np.zeros(shape, np.uint8)
+        self.in_word = np.zeros(shape, np.int16)
         self.in_word[sequence, place] = np.arange(len(ids)) - word_starts[word]
-        self.word_lengths = np.zeros(shape, np.uint8)
+        self.word_lengths = np.zeros(shape, np.int16)
         self.word_lengths[sequence, place] = word_lengths[word]
-        self.word_places = np.zeros(shape, np.uint8)
+        self.word_places = np.zeros(shape, np.int16)
         word_sequence = sequence[word_starts]
         number = np.arange(len(word_starts)) - self.first_words[word_sequence]
         self.word_places[word_sequence, number] = place[word_starts]
 
         # Words that are spelt alike share a number.
-        factors = np.random.default_rng(0).integers(1, 1 << 63, size=(256, shape[1]), dtype=np.uint64) | np.uint64(1)
-        mixed = (ids.astype(np.uint64) + np.uint64(1)) * factors[0, np.arange(len(ids)) - word_starts[word]]
+        factors = np.random.default_rng(0).integers(1, 1 << 63, size=shape[1], dtype=np.uint64) | np.uint64(1)
+        mixed = (ids.astype(np.uint64) + np.uint64(1)) * factors[np.arange(len(ids)) - word_starts[word]]
         mixed ^= mixed >> np.uint64(29)
         hashes = np.add.reduceat(mixed, word_starts)
         _, examples, self.kinds = np.unique(hashes, return_index=True, return_inverse=True)
@@ -84,8 +85,9 @@ def states_of_words(text, directory, layers, device):
     tokenizer.no_padding()
     tokenizer.no_truncation()
     kinds = [e.ids for e in tokenizer.encode_batch([s or "?" for s in text.spellings], add_special_tokens=False)]
-    model = transformers.BertModel.from_pretrained(directory, num_hidden_layers=layers, add_pooling_layer=False,
-                                                   dtype=torch.float16 if device.type == "cuda" else torch.float32).to(device).eval()
+    kind = torch.float16 if device.type == "cuda" else torch.float32
+    model = transformers.BertModel.from_pretrained(directory, num_hidden_layers=layers, add_pooling_layer=False, dtype=kind)
+    model = model.to(device).eval()
     counts = np.array([len(ids) for ids in kinds])
     flat, offsets = np.concatenate(kinds).astype(np.int64), np.cumsum(counts) - counts
     counts_of_words = counts[text.kinds]
@@ -130,9 +132,9 @@ def hide(rows, share, mask, vocabulary_size):
     and whether it is hidden. As crates/student/src/pretrain/masking.rs, but for a word that would be too much: what comes after
     it is left alone, too."""
     device, (count, width) = rows["ids"].device, rows["ids"].shape
-    in_words = rows["words"] != 255
+    in_words = rows["words"] >= 0
     wanted = (share * (rows["lengths"] - 2)).round().clamp(min=1)
-    keys = torch.rand(count, 256, device=device).gather(1, rows["words"].long())
+    keys = torch.rand(count, width, device=device).gather(1, rows["words"].long().clamp(min=0))
     keys = torch.where(in_words, keys, 2.0)
     order = keys.sort(dim=1, stable=True).indices
     ranks = torch.empty_like(order).scatter_(1, order, torch.arange(width, device=device).expand(count, -1))
@@ -162,8 +164,8 @@ class Student(torch.nn.Module):
         self.state_map = torch.nn.Parameter(state_map.to(device))
         self.state_bias = torch.nn.Parameter(torch.zeros(width, device=device))
 
-    def forward(self, ids, attended, places, word_rows):
-        """Logits of the places, and the mapped states of the rows."""
+    def forward(self, ids, attended, places):
+        """Logits of the places, and all hidden states."""
         kind = torch.bfloat16 if ids.is_cuda else torch.float32
         w = {name: value.to(kind) for name, value in zip(self.names, self.weights)}
         heads, layers = self.config["num_attention_heads"], self.config["num_hidden_layers"]
@@ -191,9 +193,11 @@ class Student(torch.nn.Module):
         at = "cls.predictions.transform"
         asked = x.gather(1, places[:, :, None].expand(-1, -1, hidden))
         asked = norm(F.gelu(linear(asked, f"{at}.dense")), at)
-        logits = F.linear(asked, words, w["cls.predictions.bias"])
-        states = F.linear(x.flatten(0, 1)[word_rows], self.state_map.to(kind), self.state_bias.to(kind))
-        return logits, states
+        return F.linear(asked, words, w["cls.predictions.bias"]), x
+
+    def states(self, hidden):
+        """What hidden states are mapped to, to be those of the other encoder."""
+        return F.linear(hidden, self.state_map.to(hidden.dtype), self.state_bias.to(hidden.dtype))
 
 
 def main():
@@ -202,12 +206,11 @@ def main():
     p.add_argument("--imitate", type=pathlib.Path, required=True)
     p.add_argument("--imitate-layers", type=int, default=4)
     p.add_argument("--imitation-weight", type=float, default=100)
-    p.add_argument("--minutes", type=float, nargs="+", required=True, help="several: a run each")
-    p.add_argument("--learning-rate", type=float, nargs="+", default=[1e-3])
-    p.add_argument("--batch-tokens", type=int, nargs="+", default=[32768])
+    p.add_argument("--minutes", type=float, required=True)
+    p.add_argument("--learning-rate", type=float, default=1e-3)
+    p.add_argument("--batch-tokens", type=int, default=32768)
     p.add_argument("--mask-share", type=float, default=0.15)
     p.add_argument("--sequences", type=int, help="the first so many only")
-    p.add_argument("--compile", type=int, nargs="+", default=[1], help="0: without torch.compile")
     p.add_argument("-o", "--output", type=pathlib.Path, required=True)
     a = p.parse_args()
     started = time.time()
@@ -220,27 +223,20 @@ def main():
     states, known = states_of_words(text, a.imitate, a.imitate_layers, device)
     print(f"states of {len(known)} words, {known.float().mean().item():.4f} known, variance {states[:4096].float().var():.4f}: "
           f"{time.time() - started:.0f} s", flush=True)
-    for number, minutes in enumerate(a.minutes):
-        output = a.output if len(a.minutes) == 1 else pathlib.Path(f"{a.output}.{number}")
-        one = lambda values: values[min(number, len(values) - 1)]
-        settings = minutes, one(a.learning_rate), one(a.batch_tokens), one(a.compile)
-        train(a, text, held_out, (states, known), vocabulary, settings, output, device)
+    train(a, text, held_out, states, known, vocabulary, device)
 
 
-def train(a, text, held_out, states, vocabulary, settings, output, device):
-    minutes, learning_rate, batch_tokens, compiled = settings
-    states, known = states
+def train(a, text, held_out, states, known, vocabulary, device):
     config = json.loads((a.run / "start/config.json").read_text())
     torch.manual_seed(1)
     random = np.random.default_rng(1)
     student = Student(config, safetensors.torch.load_file(a.run / "start/model.safetensors"), states.shape[1], device)
-    compute = torch.compile(student, dynamic=True) if compiled else student
     decayed, plain = [], []
     for name, value in zip([*student.names, "state_map.weight", "state_map.bias"],
                            [*student.weights, student.state_map, student.state_bias]):
         (plain if name.endswith("bias") or "LayerNorm" in name else decayed).append(value)
     adam = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}],
-                             lr=learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
+                             lr=a.learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
     fields = ("ids", "words", "in_word", "word_lengths", "word_places")
     tables = {kind: {f: torch.from_numpy(getattr(of, f)).to(device) for f in fields}
               | {f: torch.from_numpy(getattr(of, f)).to(device) for f in ("lengths", "first_words", "word_counts")}
@@ -258,20 +254,18 @@ def train(a, text, held_out, states, vocabulary, settings, output, device):
         while True:
             for part in np.array_split(random.permutation(len(text.lengths)), max(1, len(text.lengths) // 32768)):
                 part = part[np.argsort(text.lengths[part], kind="stable")]
-                cuts = np.flatnonzero(np.diff(np.cumsum(text.lengths[part]) // batch_tokens)) + 1
+                cuts = np.flatnonzero(np.diff(np.cumsum(text.lengths[part]) // a.batch_tokens)) + 1
                 found = np.split(part, cuts)
                 yield from (found[n] for n in random.permutation(len(found)))
 
     mask = vocabulary["[MASK]"]
 
-    def losses(rows, word_rows=None):
+    def fill_in(rows):
+        """The summed cross-entropy, how many sub-words are hidden, how many of them are found, and the states of all."""
         ids, places, truth, hidden = hide(rows, a.mask_share, mask, config["vocab_size"])
-        if word_rows is None:
-            word_rows = torch.zeros(1, dtype=torch.long, device=device)
-        logits, mapped = compute(ids, rows["attended"], places, word_rows)
+        logits, own_states = student(ids, rows["attended"], places)
         loss = F.cross_entropy(logits.flatten(0, 1).float(), truth.flatten(), reduction="none") * hidden.flatten()
-        right = ((logits.argmax(-1) == truth) & hidden).sum()
-        return loss.sum(), hidden.sum(), right, mapped
+        return loss.sum(), hidden.sum(), ((logits.argmax(-1) == truth) & hidden).sum(), own_states
 
     @torch.no_grad()
     def score():
@@ -279,7 +273,7 @@ def train(a, text, held_out, states, vocabulary, settings, output, device):
         torch.manual_seed(0)
         total, count, right = 0.0, 0, 0
         for numbers in np.array_split(np.argsort(held_out.lengths), 4):
-            loss, hidden, found, _ = losses(rows_of(held_out, "held-out", numbers))
+            loss, hidden, found, _ = fill_in(rows_of(held_out, "held-out", numbers))
             total, count, right = total + loss.item(), count + hidden.item(), right + found.item()
         torch.set_rng_state(state[0])
         if state[1] is not None:
@@ -287,31 +281,34 @@ def train(a, text, held_out, states, vocabulary, settings, output, device):
         return total / count, right / count
 
     def save():
-        partial = output.with_name(output.name + ".partial")
+        partial = a.output.with_name(a.output.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(a.run / "start", partial)
         weights = {n: v.detach().cpu().clone() for n, v in zip(student.names, student.weights)}
         # An encoder knows nothing of places that no sequence reached.
-        places, reached = "bert.embeddings.position_embeddings.weight", text.ids.shape[1]
+        places, reached = "bert.embeddings.position_embeddings.weight", int(text.lengths.max())
         weights[places] = weights[places][:reached].clone()
-        (partial / "config.json").write_text(json.dumps(config | {"max_position_embeddings": reached}, indent=2) + "\n")
+        for name, key in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
+            settings = json.loads((partial / name).read_text()) | {key: reached}
+            (partial / name).write_text(json.dumps(settings, indent=2) + "\n")
         safetensors.torch.save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
-        shutil.rmtree(output, ignore_errors=True)
-        partial.rename(output)
+        shutil.rmtree(a.output, ignore_errors=True)
+        partial.rename(a.output)
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    metrics = output.with_name(output.name + ".metrics.jsonl").open("w")
+    a.output.parent.mkdir(parents=True, exist_ok=True)
+    metrics = a.output.with_name(a.output.name + ".metrics.jsonl").open("w")
     started, seen, step, next_score = time.time(), 0, 0, 0.0
     for numbers in batches():
-        progress = (time.time() - started) / (minutes * 60)
+        progress = (time.time() - started) / (a.minutes * 60)
         if progress >= 1 or progress >= next_score:
-            loss, accuracy = score()
-            line = {"step": step, "seconds": round(time.time() - started, 1), "tokens": seen, "learning_rate": adam.param_groups[0]["lr"],
-                    "held_out_loss": loss, "perplexity": math.exp(loss), "accuracy": accuracy}
+            held_out_loss, accuracy = score()
+            line = {"step": step, "seconds": round(time.time() - started, 1), "tokens": seen,
+                    "learning_rate": adam.param_groups[0]["lr"], "held_out_loss": held_out_loss,
+                    "perplexity": math.exp(held_out_loss), "accuracy": accuracy}
             if step:
-                line |= {"loss": (l / h).item(), "imitation_loss": error.item()}
+                line |= {"loss": loss.item(), "imitation_loss": error.item()}
             print(json.dumps(line), file=metrics, flush=True)
-            print(output.name, json.dumps(line), flush=True)
+            print(json.dumps(line), flush=True)
             save()
             next_score = progress + 1 / 30
             if progress >= 1:
@@ -325,18 +322,19 @@ def train(a, text, held_out, states, vocabulary, settings, output, device):
         width = rows["ids"].shape[1]
         word_rows = (rows["word_places"][:, :most].long() + width * torch.arange(len(numbers), device=device)[:, None]).flatten()
         for group in adam.param_groups:
-            group["lr"] = learning_rate * min(progress / 0.05, (1 - progress) / 0.95) if step else 0.0
-        l, h, _, mapped = losses(rows, word_rows)
+            group["lr"] = a.learning_rate * min(progress / 0.05, (1 - progress) / 0.95)
+        total, hidden, _, own_states = fill_in(rows)
+        mapped = student.states(own_states.flatten(0, 1)[word_rows])
         errors = (mapped.float() - states[words.flatten()].float()).square().mean(-1)
-        error = (errors * counted).sum() / counted.sum()
-        (l / h + a.imitation_weight * error).backward()
+        loss, error = total / hidden, (errors * counted).sum() / counted.sum()
+        (loss + a.imitation_weight * error).backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0, foreach=True)
         adam.step()
         adam.zero_grad(set_to_none=True)
         step += 1
         seen += int(text.lengths[numbers].sum())
     taken = time.time() - started
-    print(f"{output.name}: {step} steps, {seen} sub-words, {seen / len(text.lengths) / text.lengths.mean():.2f} epochs, "
+    print(f"{step} steps, {seen} sub-words, {seen / len(text.lengths) / text.lengths.mean():.2f} epochs, "
           f"{seen / taken:.0f} per second", flush=True)
 
 

@@ -116,7 +116,6 @@ def main():
     p.add_argument("--max-steps", type=int, help="stop early (for timing), with 0 only predict; the schedule stays that of all steps")
     p.add_argument("--batching", choices=["padded", "split", "grouped"], default="padded")
     p.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="bf16: autocast")
-    p.add_argument("--compile", action="store_true", help="torch.compile, with shapes left open")
     a = p.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -135,8 +134,6 @@ def main():
         np.random.seed(seed)
         rng = random.Random(seed)
         model = AutoModelForTokenClassification.from_pretrained(a.encoder, num_labels=len(names))
-        if a.compile:
-            model.compile(dynamic=True)
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=a.lr, weight_decay=0.0, fused=True if a.batching == "grouped" else None
         )

@@ -4,6 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 use apprentice_core::files;
+use apprentice_student::hub::user_cache;
 
 use crate::output;
 
@@ -36,7 +37,7 @@ pub fn directory() -> Result<PathBuf> {
     let sum = FILES.iter().fold(0, |sum, (_, content)| crc32c::crc32c_append(sum, content));
     let name = format!("{NAME}-{sum:08x}");
     let cache =
-        cache().context("no home directory for the encoder in the program: set XDG_CACHE_HOME to a directory")?;
+        user_cache(|name| env::var_os(name)).context("no home directory for the encoder in the program: set XDG_CACHE_HOME to a directory, or pass another --encoder")?;
     let path = cache.join("apprentice").join(name);
     let is_whole =
         || FILES.iter().all(|(name, content)| fs::read(path.join(name)).is_ok_and(|found| found == *content));
@@ -54,16 +55,9 @@ pub fn directory() -> Result<PathBuf> {
         Err(_) if is_whole() => Ok(path.clone()),
         put => put.map(|()| path.clone()).with_context(|| {
             format!(
-                "{}: the encoder in the program is put there: set XDG_CACHE_HOME to another directory",
+                "{}: the encoder in the program is put there: set XDG_CACHE_HOME to another directory, or pass another --encoder",
                 path.display()
             )
         }),
     }
-}
-
-/// Where programs of this user keep what they can make again.
-fn cache() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || Some(set(if cfg!(windows) { "USERPROFILE" } else { "HOME" })?.join(".cache"));
-    set("XDG_CACHE_HOME").or_else(home)
 }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EncoderError, kernels};
+use crate::EncoderError;
 
 /// The number format of the products with the layers' weights, which are nearly all of the arithmetic. All else, and what
 /// is stored, is `f32`.
@@ -24,9 +24,9 @@ pub enum Precision {
     /// 32-bit floating point.
     #[default]
     F32,
-    /// Operands rounded to the upper 16 bits of an `f32` (8 of the 24 bits of its significand), sums in `f32`. Fast where the
-    /// processor has AVX-512 BF16 ([`Self::auto`] tells), slower than `F32` elsewhere; the same everywhere but for the last
-    /// bits.
+    /// Operands rounded to the upper 16 bits of an `f32` (8 of the 24 bits of its significand), sums in `f32`. Meant for
+    /// processors with AVX-512 BF16, and not faster than `F32` on all of them ([`Self::auto`] measures); the same everywhere
+    /// but for the last bits.
     Bf16,
     /// Whole numbers of 8 bits, for prediction alone: weights with a scale for each output, activations with scale and
     /// offset for each token. Fast where the processor has AVX-512 VNNI; the same everywhere.
@@ -34,11 +34,12 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The fastest of those that can train: `Bf16` where this processor has instructions for it, else `F32`.
+    /// The fastest of those that can train: `Bf16` where this processor has an instruction for it that is faster than that
+    /// for `F32`, as measured when this is first called, else `F32`.
     #[must_use]
     pub fn auto() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if kernels::has_avx512_bf16() {
+        if crate::profile::bf16_is_faster() {
             return Self::Bf16;
         }
         Self::F32

@@ -1,18 +1,20 @@
-//! Where the time of a network's passes goes, by kernel.
+//! Where the time of a network's passes goes, by kernel, and what the processor can do.
 //!
-//! Off until [`start`], and then one clock for the whole process: it is for measuring one network at a time, as the example
+//! The former is off until [`start`], and then one clock for the whole process: it is for measuring one network at a time, as the example
 //! `profile` does. A kernel's time is that of the thread that called it, until the last of its tasks is done.
 
 use std::{
     collections::BTreeMap,
     hint::black_box,
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::{has_avx512_bf16, simd::Avx512Bf16};
 use crate::kernels::{multiversion, simd::Simd};
 
 /// What one kernel did.
@@ -60,19 +62,56 @@ pub fn peak(threads: usize) -> f64 {
 multiversion! {
     /// Returns the number of operations.
     fn multiply_and_add(rounds: usize) -> f64 {
-        chains(SIMD, rounds)
+        chains::<_, 12>(SIMD, rounds, |sum, factor, addend| SIMD.fma(sum, factor, addend))
     }
 }
 
+/// Whether the processor has an instruction for pairs of bf16 that does clearly more in the same time than that for `f32`, as
+/// measured when this is first called: it may do twice as much, and with processors that have another unit for bf16 less.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn bf16_is_faster() -> bool {
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
+    fn of_pairs(rounds: usize) -> f64 {
+        // SAFETY: this runs only where the features were found.
+        const SIMD: Avx512Bf16 = unsafe { Avx512Bf16::new() };
+        2.0 * chains::<_, 24>(SIMD, rounds, |sum, factor, other| SIMD.fma_pairs(factor, other, sum))
+    }
+    /// Some microseconds.
+    const ROUNDS: usize = 1 << 13;
+    /// What rounding costs besides, and more, so that chance does not decide.
+    const CLEARLY: f64 = 1.2;
+    static IS_FASTER: OnceLock<bool> = OnceLock::new();
+    *IS_FASTER.get_or_init(|| {
+        if !has_avx512_bf16() {
+            return false;
+        }
+        let rate = |run: &dyn Fn(usize) -> f64| {
+            let once = |_| {
+                let started = Instant::now();
+                run(ROUNDS) / started.elapsed().as_secs_f64()
+            };
+            // Whatever disturbs makes it slower.
+            (0..20).map(once).fold(0.0, f64::max)
+        };
+        // SAFETY: the features were just found.
+        let pairs = |rounds| unsafe { of_pairs(rounds) };
+        rate(&pairs) > CLEARLY * rate(&multiply_and_add)
+    })
+}
+
+/// So many sums beside each other, enough to wait for none and few enough for all registers. Returns the number of operations
+/// if `step` does one multiplication and one addition per lane.
 #[inline(always)]
-fn chains<S: Simd>(simd: S, rounds: usize) -> f64 {
-    /// More than enough to wait for none, and few enough for all registers.
-    const CHAINS: usize = 12;
+fn chains<S: Simd, const CHAINS: usize>(
+    simd: S,
+    rounds: usize,
+    step: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector,
+) -> f64 {
     let [factor, addend] = black_box([0.999, 0.001]).map(|value| simd.splat(value));
     let mut sums = [simd.splat(1.0); CHAINS];
     for _ in 0..rounds {
         for sum in &mut sums {
-            *sum = simd.fma(*sum, factor, addend);
+            *sum = step(*sum, factor, addend);
         }
     }
     black_box(sums.map(|sum| simd.fold(sum, |a, b| a + b)));

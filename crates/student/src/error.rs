@@ -96,9 +96,7 @@ pub enum StudentError {
         known: String,
     },
     /// The encoder's name was not understood.
-    #[error(
-        "encoder `{found}`: {problem}; expected a model directory or `scratch:LAYERSxHIDDENxHEADS`, such as scratch:2x128x4"
-    )]
+    #[error("encoder `{found}`: {problem}; expected `scratch:LAYERSxHIDDENxHEADS`, such as scratch:2x128x4")]
     Architecture {
         /// What was given.
         found: String,

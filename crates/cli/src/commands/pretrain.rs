@@ -56,7 +56,7 @@ struct Flags {
     /// The format of the text; seen from its content if not given
     #[arg(long, value_name = "FORMAT", value_parser = one_of::<Format>(&Format::NAMES))]
     format: Option<Format>,
-    /// Go on from this encoder, a BERT model's directory or the name of a model that `models fetch` has fetched
+    /// Go on from this encoder: `built-in`, a BERT model's directory, or the name of a model that `models fetch` has fetched
     #[arg(long, value_name = "ENCODER", conflicts_with_all = ["architecture", "vocabulary"])]
     from: Option<String>,
     /// The sizes of an encoder from scratch: `LAYERSxHIDDENxHEADS` [default: 4x256x4]
@@ -65,8 +65,8 @@ struct Flags {
     /// How many sub-words the vocabulary of an encoder from scratch has, learnt from the text [default: 8192]
     #[arg(long)]
     vocabulary: Option<usize>,
-    /// Learn to have the hidden states of this encoder, too, a model's directory or the name of a fetched one of any family; the
-    /// vocabularies need not agree
+    /// Learn to have the hidden states of this encoder, too: `built-in`, a model's directory or the name of a fetched one of any
+    /// family; the vocabularies need not agree
     #[arg(long, value_name = "ENCODER")]
     imitate: Option<String>,
     /// Those behind so many of its layers; the last ones are often fit for other ends than telling words apart [default: all]
@@ -123,8 +123,8 @@ struct PretrainingFlags {
     /// How much the states of the encoder to imitate count beside the hidden sub-words [default: 1]
     #[arg(long, requires = "imitate")]
     imitation_weight: Option<f64>,
-    /// Number format of the products: f32, bf16 (rounded factors; faster where the processor has AVX-512 BF16), or auto, which
-    /// is bf16 there and f32 elsewhere [default: f32]
+    /// Number format of the products: f32, bf16 (rounded factors; faster on some processors with AVX-512 BF16), or auto, the
+    /// faster of the two, as measured [default: f32]
     #[arg(long, value_name = "FORMAT")]
     precision: Option<Precision>,
     /// Decides the order of the text, what is hidden, dropout and fresh weights [default: 1]

@@ -7,7 +7,6 @@ use std::{
     process::{Command, Stdio},
 };
 
-use apprentice_encoder::Precision;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -159,7 +158,7 @@ fn every_precision_finds_the_same_entities() {
     }
     // What it came to is what is written down.
     let settings = tags("auto").1;
-    assert!(settings.contains(&format!("precision = \"{}\"", Precision::auto())), "{settings}");
+    assert!(["f32", "bf16"].iter().any(|p| settings.contains(&format!("precision = \"{p}\""))), "{settings}");
     let usage = run_in(directory.path(), &predict(&["a.txt", "--precision", "f16"]));
     let error = String::from_utf8_lossy(&usage.stderr);
     assert!(usage.status.code() == Some(2) && error.contains("expected f32, bf16, int8 or auto"), "{error}");

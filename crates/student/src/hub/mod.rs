@@ -37,4 +37,4 @@ pub use cache::{Cache, CachedModel};
 pub use error::HubError;
 pub use fetch::{FetchEvent, fetch};
 pub use name::{ModelName, Revision};
-pub use settings::HubSettings;
+pub use settings::{HubSettings, user_cache};

@@ -61,10 +61,9 @@ impl HubSettings {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let text = |name| set(name).and_then(|value| value.into_string().ok());
         let on = |name| text(name).is_some_and(|t| ["1", "ON", "YES", "TRUE"].contains(&&*t.to_uppercase()));
-        let user = set(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
+        let user = home_directory(&variable);
         let path = |name| set(name).map(|value| expanded(&value, user.as_deref()));
-        let xdg = || path("XDG_CACHE_HOME").or_else(|| Some(user.as_ref()?.join(".cache")));
-        let home = path("HF_HOME").or_else(|| Some(xdg()?.join("huggingface")));
+        let home = path("HF_HOME").or_else(|| Some(user_cache(&variable)?.join("huggingface")));
         let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE"));
         let cache = cache.or_else(|| Some(home.as_ref()?.join("hub"))).ok_or(HubError::NoHome)?;
         let mut settings = Self::new(cache);
@@ -115,6 +114,18 @@ impl fmt::Debug for HubSettings {
 fn clean(token: &str) -> Option<String> {
     let token: String = token.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     Some(token.trim().to_owned()).filter(|token| !token.is_empty())
+}
+
+/// Where programs of this user keep what they can make again, by environment variables: `XDG_CACHE_HOME`, or `~/.cache`.
+pub fn user_cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let user = home_directory(&variable);
+    let set = variable("XDG_CACHE_HOME").filter(|value| !value.is_empty());
+    set.map(|value| expanded(&value, user.as_deref())).or_else(|| Some(user?.join(".cache")))
+}
+
+fn home_directory(variable: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let name = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    variable(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// With the user's directory for a `~` at the beginning.

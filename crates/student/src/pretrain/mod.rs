@@ -417,7 +417,7 @@ impl Pretrainer {
         self.held_out.iter().flatten()
     }
 
-    /// Makes of the weights what will be saved in a format: with hidden states of mean square 1
+    /// Makes of the weights what will be saved in a format: with hidden states of a mean square of about 1
     /// ([`Parameters::standardise_hidden_states`]), and rounded.
     ///
     /// # Errors

@@ -63,8 +63,8 @@ struct TrainingFlags {
     /// softmax, or crf: learn which tag follows which, and sentences as a whole [default: softmax]
     #[arg(long)]
     head: Option<Head>,
-    /// Number format of the products, which are nearly all of the arithmetic: f32, bf16 (rounded factors; faster where the
-    /// processor has AVX-512 BF16), or auto, which is bf16 there and f32 elsewhere [default: f32]
+    /// Number format of the products, which are nearly all of the arithmetic: f32, bf16 (rounded factors; faster on
+    /// some processors with AVX-512 BF16), or auto, the faster of the two, as measured [default: f32]
     #[arg(long, value_name = "FORMAT")]
     precision: Option<Precision>,
     /// The learning rate that the schedule scales [default: 1e-4]

@@ -57,10 +57,10 @@ struct TrainingFlags {
     /// Decides the order of the data, dropout and fresh weights [default: 1]
     #[arg(long)]
     seed: Option<u64>,
-    /// Passes over the data in use [default: 12]
+    /// Passes over the data in use [default: 10]
     #[arg(long)]
     epochs: Option<usize>,
-    /// The learning rate [default: 5e-4]
+    /// The learning rate [default: 6e-4]
     #[arg(long)]
     learning_rate: Option<f64>,
 }
@@ -77,9 +77,9 @@ struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let training = TrainSettings {
-            epochs: 12,
+            epochs: 10,
             batch_size: 16,
-            learning_rate: 5e-4,
+            learning_rate: 6e-4,
             schedule: Schedule::Linear,
             warmup_steps: 20,
             ..TrainSettings::default()

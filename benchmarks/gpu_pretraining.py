@@ -54,7 +54,8 @@ class Text:
         self.words = np.full(shape, -1, np.int16)
         self.words[sequence, place] = word - self.first_words[sequence]
         self.in_word = np.zeros(shape, np.int16)
-        self.in_word[sequence, place] = np.arange(len(ids)) - word_starts[word]
+        in_word = np.arange(len(ids)) - word_starts[word]
+        self.in_word[sequence, place] = in_word
         self.word_lengths = np.zeros(shape, np.int16)
         self.word_lengths[sequence, place] = word_lengths[word]
         self.word_places = np.zeros(shape, np.int16)
@@ -64,7 +65,7 @@ class Text:
 
         # Words that are spelt alike share a number.
         factors = np.random.default_rng(0).integers(1, 1 << 63, size=shape[1], dtype=np.uint64) | np.uint64(1)
-        mixed = (ids.astype(np.uint64) + np.uint64(1)) * factors[np.arange(len(ids)) - word_starts[word]]
+        mixed = (ids.astype(np.uint64) + np.uint64(1)) * factors[in_word]
         mixed ^= mixed >> np.uint64(29)
         hashes = np.add.reduceat(mixed, word_starts)
         _, examples, self.kinds = np.unique(hashes, return_index=True, return_inverse=True)
@@ -138,9 +139,9 @@ def hide(rows, share, mask, vocabulary_size):
     keys = torch.where(in_words, keys, 2.0)
     order = keys.sort(dim=1, stable=True).indices
     ranks = torch.empty_like(order).scatter_(1, order, torch.arange(width, device=device).expand(count, -1))
-    word_end = ranks - rows["in_word"].long() + rows["word_lengths"].long()
-    first = (ranks - rows["in_word"].long() == 0) & in_words
-    hidden = in_words & (first | (word_end <= wanted[:, None]))
+    word_start = ranks - rows["in_word"].long()
+    fits = word_start + rows["word_lengths"].long() <= wanted[:, None]
+    hidden = in_words & ((word_start == 0) | fits)
     most = max(int(share * width) + 1, 8)
     places = order[:, :most]
     ids = rows["ids"].long()
@@ -238,15 +239,14 @@ def train(a, text, held_out, states, known, vocabulary, device):
     adam = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}],
                              lr=a.learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
     fields = ("ids", "words", "in_word", "word_lengths", "word_places")
-    tables = {kind: {f: torch.from_numpy(getattr(of, f)).to(device) for f in fields}
-              | {f: torch.from_numpy(getattr(of, f)).to(device) for f in ("lengths", "first_words", "word_counts")}
-              for kind, of in (("training", text), ("held-out", held_out))}
+    of_sequences = ("lengths", "first_words", "word_counts")
+    tables = {of: {f: torch.from_numpy(getattr(of, f)).to(device) for f in (*fields, *of_sequences)} for of in (text, held_out)}
 
-    def rows_of(of, kind, numbers):
+    def rows_of(of, numbers):
         width = -(-int(of.lengths[numbers].max()) // 8) * 8
         chosen = torch.from_numpy(numbers).to(device, non_blocking=True)
-        table = tables[kind]
-        rows = {f: table[f][chosen, :width] for f in fields} | {f: table[f][chosen] for f in ("lengths", "first_words")}
+        table = tables[of]
+        rows = {f: table[f][chosen, :width] for f in fields} | {f: table[f][chosen] for f in of_sequences}
         rows["attended"] = torch.arange(width, device=device) < rows["lengths"][:, None]
         return rows
 
@@ -273,7 +273,7 @@ def train(a, text, held_out, states, known, vocabulary, device):
         torch.manual_seed(0)
         total, count, right = 0.0, 0, 0
         for numbers in np.array_split(np.argsort(held_out.lengths), 4):
-            loss, hidden, found, _ = fill_in(rows_of(held_out, "held-out", numbers))
+            loss, hidden, found, _ = fill_in(rows_of(held_out, numbers))
             total, count, right = total + loss.item(), count + hidden.item(), right + found.item()
         torch.set_rng_state(state[0])
         if state[1] is not None:
@@ -313,10 +313,10 @@ def train(a, text, held_out, states, known, vocabulary, device):
             next_score = progress + 1 / 30
             if progress >= 1:
                 break
-        rows = rows_of(text, "training", numbers)
+        rows = rows_of(text, numbers)
         most = int(text.word_counts[numbers].max())
         slots = torch.arange(most, device=device)
-        counted = slots < tables["training"]["word_counts"][torch.from_numpy(numbers).to(device)][:, None]
+        counted = slots < rows["word_counts"][:, None]
         words = torch.where(counted, rows["first_words"][:, None] + slots, 0)
         counted = (counted & known[words]).flatten()
         width = rows["ids"].shape[1]

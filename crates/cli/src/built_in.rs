@@ -36,8 +36,9 @@ pub fn directory() -> Result<PathBuf> {
     // Another version of the program may have another one.
     let sum = FILES.iter().fold(0, |sum, (_, content)| crc32c::crc32c_append(sum, content));
     let name = format!("{NAME}-{sum:08x}");
-    let cache =
-        user_cache(|name| env::var_os(name)).context("no home directory for the encoder in the program: set XDG_CACHE_HOME to a directory, or pass another --encoder")?;
+    let cache = user_cache(|name| env::var_os(name)).context(
+        "no home directory for the encoder in the program: set XDG_CACHE_HOME to a directory, or pass another --encoder",
+    )?;
     let path = cache.join("apprentice").join(name);
     let is_whole =
         || FILES.iter().all(|(name, content)| fs::read(path.join(name)).is_ok_and(|found| found == *content));
@@ -55,7 +56,8 @@ pub fn directory() -> Result<PathBuf> {
         Err(_) if is_whole() => Ok(path.clone()),
         put => put.map(|()| path.clone()).with_context(|| {
             format!(
-                "{}: the encoder in the program is put there: set XDG_CACHE_HOME to another directory, or pass another --encoder",
+                "{}: the encoder in the program is put there: set XDG_CACHE_HOME to another directory, or pass another \
+                 --encoder",
                 path.display()
             )
         }),

@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         network.update(&AdamW::default(), 1e-5);
         Ok(())
     };
-    let peak = profile::peak(threads);
+    let peak = profile::peak(precision, threads);
     println!("multiplying and adding in registers: {:.0} GFLOP/s", peak / 1e9);
     if precision != Precision::Int8 {
         let mut pass = 0;

@@ -70,11 +70,14 @@ impl<T: Word> Buffer<T> {
         self.capacity
     }
 
-    /// Makes it so long. Memory is only taken when it becomes longer than it has ever been; what it holds is then lost.
+    /// Makes it so long. Memory is only taken when it becomes longer than it has ever been; what it holds is then lost. The
+    /// address space of one that grows has room for half as much again, so that a largest batch after another does not each
+    /// time cost what zeroing all pages anew takes.
     pub(crate) fn resize(&mut self, len: usize) {
         if len > self.capacity {
+            let capacity = len.max(self.capacity + self.capacity / 2);
             *self = Self::new();
-            *self = Self::zeros(len);
+            *self = Self::zeros(capacity);
         }
         self.len = len;
     }

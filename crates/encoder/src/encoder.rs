@@ -243,12 +243,12 @@ impl Encoder {
         for (index, layer) in self.layers[..layers].iter_mut().enumerate() {
             let behind = if keep && index + 1 == layers { rows } else { t };
             layer.qkv.resize(t * 3 * h);
-            layer.log_sums.resize(self.shape.log_sums());
             layer.context.resize(t * h);
             layer.attention_norm.fit(behind, h);
             layer.attended.resize(behind * h);
             layer.output_norm.fit(behind, h);
             if keep {
+                layer.log_sums.resize(self.shape.log_sums());
                 layer.z.resize(behind * i);
             }
         }
@@ -319,7 +319,8 @@ impl Encoder {
             add_to(y, bias(&ranges.qkv_bias, column, y));
         });
         let dropout = mode.dropout(sites::probabilities(layer), self.config.attention_probs_dropout_prob);
-        attention::forward(&self.shape, &buffers.qkv, dropout, &mut buffers.context, &mut buffers.log_sums);
+        let log_sums = (!inference).then_some(&mut *buffers.log_sums);
+        attention::forward(&self.shape, &buffers.qkv, dropout, &mut buffers.context, log_sums);
 
         let (context, x) = match rows {
             None => (&buffers.context, &*x),

@@ -15,7 +15,10 @@ use std::{
 
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::{has_avx512_bf16, simd::Avx512Bf16};
-use crate::kernels::{multiversion, simd::Simd};
+use crate::{
+    Precision,
+    kernels::{multiversion, simd::Simd},
+};
 
 /// What one kernel did.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -45,15 +48,22 @@ pub fn stop() -> BTreeMap<&'static str, KernelTime> {
     std::mem::take(&mut TIMES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Floating-point operations per second that so many threads reach together when they multiply and add numbers in registers:
-/// what no matrix product can pass.
+/// Floating-point operations per second that so many threads reach together when they multiply and add numbers in registers,
+/// pairs of bf16 where the precision is that and the processor has an instruction for them, else `f32`: what no product of
+/// floating-point numbers can pass.
 #[must_use]
-pub fn peak(threads: usize) -> f64 {
+pub fn peak(precision: Precision, threads: usize) -> f64 {
     /// About a fifth of a second.
     const ROUNDS: usize = 1 << 25;
+    let run = match precision {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the features were just found.
+        Precision::Bf16 if has_avx512_bf16() => |rounds| unsafe { multiply_and_add_pairs(rounds) },
+        _ => multiply_and_add,
+    };
     let started = Instant::now();
     let operations: f64 = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| multiply_and_add(ROUNDS))).collect();
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| run(ROUNDS))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(f64::NAN)).sum()
     });
     operations / started.elapsed().as_secs_f64()
@@ -66,16 +76,18 @@ multiversion! {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
+fn multiply_and_add_pairs(rounds: usize) -> f64 {
+    // SAFETY: this runs only where the features were found.
+    const SIMD: Avx512Bf16 = unsafe { Avx512Bf16::new() };
+    2.0 * chains::<_, 24>(SIMD, rounds, |sum, factor, other| SIMD.fma_pairs(factor, other, sum))
+}
+
 /// Whether the processor has an instruction for pairs of bf16 that does clearly more in the same time than that for `f32`, as
 /// measured when this is first called: it may do twice as much, and with processors that have another unit for bf16 less.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn bf16_is_faster() -> bool {
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
-    fn of_pairs(rounds: usize) -> f64 {
-        // SAFETY: this runs only where the features were found.
-        const SIMD: Avx512Bf16 = unsafe { Avx512Bf16::new() };
-        2.0 * chains::<_, 24>(SIMD, rounds, |sum, factor, other| SIMD.fma_pairs(factor, other, sum))
-    }
     /// Some microseconds.
     const ROUNDS: usize = 1 << 13;
     /// What rounding costs besides, and more, so that chance does not decide.
@@ -94,7 +106,7 @@ pub(crate) fn bf16_is_faster() -> bool {
             (0..20).map(once).fold(0.0, f64::max)
         };
         // SAFETY: the features were just found.
-        let pairs = |rounds| unsafe { of_pairs(rounds) };
+        let pairs = |rounds| unsafe { multiply_and_add_pairs(rounds) };
         rate(&pairs) > CLEARLY * rate(&multiply_and_add)
     })
 }
@@ -114,7 +126,7 @@ fn chains<S: Simd, const CHAINS: usize>(
             *sum = step(*sum, factor, addend);
         }
     }
-    black_box(sums.map(|sum| simd.fold(sum, |a, b| a + b)));
+    black_box(sums.map(|sum| simd.fold(sum, |a, b| simd.add(a, b))));
     (2 * CHAINS * S::LANES * rounds) as f64
 }
 

@@ -74,8 +74,9 @@ pub struct Student {
     origin: Origin,
 }
 
-/// Sub-words that prediction packs into one batch: enough to keep the cores busy, and little memory.
-const PREDICTION_TOKENS: usize = 2048;
+/// Sub-words that prediction packs into one batch for every thread: enough to keep it busy, and so few that what a layer
+/// leaves for the next one is still in a cache.
+const PREDICTION_TOKENS: usize = 256;
 
 impl Student {
     /// A student on a pretrained encoder's directory, with a fresh head for entity types `labels`.
@@ -216,7 +217,7 @@ impl Student {
         let classes = self.labels.len();
         let words = |windows: &[Window]| windows.last().map_or(0, |w| w.words.end);
         let mut logits: Vec<Vec<f32>> = sentences.iter().map(|s| vec![0.0; words(s) * classes]).collect();
-        for (batch, windows) in batches(sentences) {
+        for (batch, windows) in batches(sentences, self.network.threads()) {
             let starts = batch.offsets();
             let rows = windows.iter().zip(starts).flat_map(|((_, w), start)| w.rows.iter().map(move |row| start + row));
             let mut computed = self.network.logits(&batch, &rows.collect::<Vec<_>>())?;
@@ -242,7 +243,7 @@ impl Student {
         let units = self.config().hidden_size;
         let windows = self.tokenizer.windows(sentences, self.max_length(None))?;
         let mut sums = vec![vec![0.0; units]; sentences.len()];
-        for (batch, windows) in batches(&windows) {
+        for (batch, windows) in batches(&windows, self.network.threads()) {
             let mut hidden = self.network.hidden(&batch)?.chunks_exact(units);
             for (sentence, window) in windows {
                 for token in hidden.by_ref().take(window.ids.len()) {
@@ -276,7 +277,8 @@ impl Student {
 
 /// The windows of all sentences that have words, packed, each with the sentence that it is of. Windows of like length
 /// together keep batches of even size; the results do not depend on it.
-fn batches(sentences: &[Vec<Window>]) -> impl Iterator<Item = (PackedBatch, Vec<(usize, &Window)>)> {
+fn batches(sentences: &[Vec<Window>], threads: usize) -> impl Iterator<Item = (PackedBatch, Vec<(usize, &Window)>)> {
+    let most = PREDICTION_TOKENS * threads.max(2);
     let windows = sentences.iter().enumerate();
     let windows = windows.flat_map(|(index, windows)| windows.iter().map(move |window| (index, window)));
     let mut order: Vec<(usize, &Window)> = windows.filter(|(_, window)| !window.words.is_empty()).collect();
@@ -284,9 +286,8 @@ fn batches(sentences: &[Vec<Window>]) -> impl Iterator<Item = (PackedBatch, Vec<
     let mut rest = order.into_iter().peekable();
     std::iter::from_fn(move || {
         let (mut batch, mut taken) = (PackedBatch::default(), Vec::new());
-        let fits = |batch: &PackedBatch, window: &Window| {
-            batch.tokens() == 0 || batch.tokens() + window.ids.len() <= PREDICTION_TOKENS
-        };
+        let fits =
+            |batch: &PackedBatch, window: &Window| batch.tokens() == 0 || batch.tokens() + window.ids.len() <= most;
         while let Some((sentence, window)) = rest.next_if(|(_, window)| fits(&batch, window)) {
             batch.push(&window.ids);
             taken.push((sentence, window));

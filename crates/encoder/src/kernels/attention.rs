@@ -156,32 +156,39 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The output `[T, H]` of all heads, from `qkv` `[T, 3H]`, and the logarithm of each row's sum of exponentials.
+/// The output `[T, H]` of all heads, from `qkv` `[T, 3H]`, and for the way back, if there is one, the logarithm of each row's
+/// sum of exponentials.
 pub(crate) fn forward(
     shape: &AttentionShape,
     qkv: &[f32],
     dropout: Option<Dropout>,
     context: &mut [f32],
-    log_sums: &mut [f32],
+    log_sums: Option<&mut [f32]>,
 ) {
     let h = shape.hidden;
     let tokens = shape.offsets.last().copied().unwrap_or(0);
     assert!(qkv.len() == tokens * 3 * h && context.len() == tokens * h, "rows are of the batch: this is a bug");
-    assert_eq!(log_sums.len(), shape.log_sums(), "sums are of the batch: this is a bug");
+    let fits = log_sums.as_ref().is_none_or(|sums| sums.len() == shape.log_sums());
+    assert!(fits, "sums are of the batch: this is a bug");
     let _timer = timer("attention", qkv.len() + context.len());
-    let (context, log_sums) = (Shared::new(context), Shared::new(log_sums));
-    shape.for_each_head(|head, [k, v, scores, ..]| {
+    let (context, log_sums) = (Shared::new(context), log_sums.map(Shared::new));
+    shape.for_each_head(|head, [k, v, scores, largest, sums, ..]| {
         let k = head.pack_transposed(head.part(qkv, 1, 0), k);
         let v = head.pack(head.part(qkv, 2, 0), head.n, v);
         for row in (0..head.n).step_by(QUERIES) {
             let rows = QUERIES.min(head.n - row);
             let scores = head.scores(rows, head.part(qkv, 0, row), k, scores);
+            let (largest, sums) = (largest.take(rows), sums.take(rows));
+            let scale = 1.0 / (head.d as f32).sqrt();
+            softmax(scores, head.n, head.width(), scale, dropout, head.first + row * head.n, (largest, sums));
             // SAFETY: these rows of this head's columns, and its logarithms, are nobody else's.
             unsafe {
-                let log_sums = log_sums.get().add(head.log_sums().start + row);
-                let log_sums = std::slice::from_raw_parts_mut(log_sums, rows);
-                let scale = 1.0 / (head.d as f32).sqrt();
-                softmax(scores, head.n, head.width(), scale, dropout, head.first + row * head.n, log_sums);
+                if let Some(log_sums) = log_sums {
+                    let to = log_sums.get().add(head.log_sums().start + row);
+                    for (index, (largest, sum)) in largest.iter().zip(sums).enumerate() {
+                        *to.add(index) = *largest + sum.ln();
+                    }
+                }
                 let to = context.get().add((head.start + row) * h + head.index * head.d);
                 let a = (scores.as_ptr(), Rows::Apart(head.width()));
                 head.gemm.product(rows, head.n, a, v, head.d, (to, h), Destination::Overwrite);
@@ -191,8 +198,9 @@ pub(crate) fn forward(
 }
 
 multiversion! {
-    /// Softmax of the first `n` of each `width` scores, times `scale`, then dropout, whose first number is `first`; and the
-    /// logarithms of the sums.
+    /// Softmax of the first `n` of each `width` scores, times `scale`, then dropout, whose first number is `first`; and each
+    /// row's largest score and its sum of exponentials of what the others are less. Loops go over whole vectors, with what is
+    /// behind the scores as if it were minus infinity.
     fn softmax(
         scores: &mut [f32],
         n: usize,
@@ -200,21 +208,32 @@ multiversion! {
         scale: f32,
         dropout: Option<Dropout>,
         first: usize,
-        log_sums: &mut [f32],
+        found: (&mut [f32], &mut [f32]),
     ) {
-        for (row, (scores, log_sum)) in scores.chunks_exact_mut(width).zip(log_sums).enumerate() {
-            let scores = &mut scores[..n];
-            let largest = simd::largest(SIMD, scores) * scale;
-            for v in scores.iter_mut() {
-                *v = math::exp(SIMD, *v * scale - largest);
+        let found = found.0.iter_mut().zip(found.1);
+        for (row, (scores, (largest_found, sum_found))) in scores.chunks_exact_mut(width).zip(found).enumerate() {
+            for (index, vector) in scores.chunks_exact_mut(simd::lanes(SIMD)).enumerate() {
+                let present = n.saturating_sub(index * simd::lanes(SIMD)) as u32;
+                for (i, v) in vector.iter_mut().enumerate() {
+                    *v = if (i as u32) < present { *v * scale } else { f32::NEG_INFINITY };
+                }
+            }
+            let largest = simd::largest(SIMD, scores);
+            for vector in scores.chunks_exact_mut(simd::lanes(SIMD)) {
+                for v in vector {
+                    *v = math::exp(SIMD, *v - largest);
+                }
             }
             let sum = simd::sum(SIMD, scores);
-            *log_sum = largest + sum.ln();
+            (*largest_found, *sum_found) = (largest, sum);
             let inverse = 1.0 / sum;
             match dropout {
                 Some(dropout) => {
-                    for (i, v) in scores.iter_mut().enumerate() {
-                        *v *= inverse * dropout.factor(first + row * n + i);
+                    for (index, vector) in scores.chunks_exact_mut(simd::lanes(SIMD)).enumerate() {
+                        let first = first + row * n + index * simd::lanes(SIMD);
+                        for (i, v) in vector.iter_mut().enumerate() {
+                            *v *= inverse * dropout.factor(first + i);
+                        }
                     }
                 }
                 None => {
@@ -300,7 +319,8 @@ multiversion! {
 }
 
 multiversion! {
-    /// Turns scores into probabilities after dropout, and the gradients of these into those of the scores.
+    /// Turns scores into probabilities after dropout, and the gradients of these into those of the scores; what is behind the
+    /// first `n` of each `width` becomes something.
     fn softmax_backward(
         scores: &mut [f32],
         d_scores: &mut [f32],
@@ -312,18 +332,17 @@ multiversion! {
         row_sums: RowSums<'_>,
     ) {
         let rows = scores.chunks_exact_mut(width).zip(d_scores.chunks_exact_mut(width));
-        for (row, ((scores, d_scores), (log_sum, sum))) in rows.zip(row_sums.log_sums.iter().zip(row_sums.sums)).enumerate() {
-            let pairs = scores[..n].iter_mut().zip(&mut d_scores[..n]);
+        for (row, ((scores, d_scores), (&log_sum, &sum))) in rows.zip(row_sums.log_sums.iter().zip(row_sums.sums)).enumerate() {
             match dropout {
                 Some(dropout) => {
-                    for (i, (p, d)) in pairs.enumerate() {
+                    for (i, (p, d)) in scores.iter_mut().zip(d_scores).enumerate() {
                         let (probability, factor) = (math::exp(SIMD, *p * scale - log_sum), dropout.factor(first + row * n + i));
                         *p = probability * factor;
                         *d = (*d * factor - sum) * probability * scale;
                     }
                 }
                 None => {
-                    for (p, d) in pairs {
+                    for (p, d) in scores.iter_mut().zip(d_scores) {
                         *p = math::exp(SIMD, *p * scale - log_sum);
                         *d = (*d - sum) * *p * scale;
                     }
@@ -377,7 +396,7 @@ mod tests {
             shape.set(&offsets);
             let mut context = vec![0.0; tokens * hidden];
             let mut log_sums = vec![0.0; shape.log_sums()];
-            forward(&shape, &qkv, dropout, &mut context, &mut log_sums);
+            forward(&shape, &qkv, dropout, &mut context, Some(&mut log_sums));
             let mut d_qkv = vec![0.0; qkv.len()];
             let forward = Forward { qkv: &qkv, context: &context, log_sums: &log_sums, dropout };
             backward(&shape, forward, &weights, &mut d_qkv);

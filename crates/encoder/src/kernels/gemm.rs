@@ -114,8 +114,9 @@ pub(crate) struct Gemm<T: 'static = f32> {
     /// By number of rows less one and of vectors less one, for [`Rows::Apart`] and [`Rows::Together`].
     apart: &'static [[Block<T>; VECTORS]],
     together: &'static [[Block<T>; VECTORS]],
-    /// Transposes a square of `lanes` by `lanes`: `(from, its row stride, to, its row stride)`.
-    transpose: unsafe fn(*const T, usize, *mut T, usize),
+    /// Transposes a square of `lanes` by `lanes`: `(from, its row stride, its rows, to, its row stride)`; see
+    /// [`Simd::transpose`].
+    transpose: unsafe fn(*const T, usize, usize, *mut T, usize),
     /// Copies whole vectors: `(from, its row stride, rows, columns, to, its row stride)`.
     copy: unsafe fn(*const T, usize, usize, usize, *mut T, usize),
     /// Packs whole blocks of rows: `(from, distance of columns, inner dimension, blocks, to)`.
@@ -196,19 +197,20 @@ impl<T: Element> Gemm<T> {
     /// `from` holds `columns` columns of neighbours, as long as the panel is high, that begin `stride` apart.
     unsafe fn pack_apart(&self, from: *const T, stride: usize, columns: usize, width: usize, panel: &mut [T]) {
         let (lanes, inner) = (self.lanes, panel.len() / width);
-        let (down, across) = (inner / lanes * lanes, columns / lanes * lanes);
+        let down = inner / lanes * lanes;
         for row in (0..down).step_by(lanes) {
-            for column in (0..across).step_by(lanes) {
-                // SAFETY: the squares lie in the panel, and by the caller in what is at `from`.
+            for column in (0..width).step_by(lanes) {
+                // SAFETY: the squares lie in the panel, and by the caller so many of their rows in what is at `from`.
                 unsafe {
                     let to = panel.as_mut_ptr().add(row * width + column);
-                    (self.transpose)(from.add(column * stride + row), stride, to, width);
+                    let present = lanes.min(columns - column);
+                    (self.transpose)(from.add(column * stride + row), stride, present, to, width);
                 }
             }
         }
-        // What is left at the lower and the right edge.
-        for (row, to) in panel.chunks_exact_mut(width).enumerate() {
-            for (column, to) in to.iter_mut().enumerate().skip(if row < down { across } else { 0 }) {
+        // What is left at the lower edge.
+        for (row, to) in panel.chunks_exact_mut(width).enumerate().skip(down) {
+            for (column, to) in to.iter_mut().enumerate() {
                 // SAFETY: the caller's.
                 *to = if column < columns { unsafe { *from.add(column * stride + row) } } else { T::default() };
             }
@@ -402,9 +404,15 @@ macro_rules! kernels {
 
             $(#[$feature])?
             #[allow(unused_unsafe)]
-            unsafe fn transpose<T: Element>(from: *const T, from_stride: usize, to: *mut T, to_stride: usize) {
+            unsafe fn transpose<T: Element>(
+                from: *const T,
+                from_stride: usize,
+                rows: usize,
+                to: *mut T,
+                to_stride: usize,
+            ) {
                 // SAFETY: the caller's; an element is as large as a number, and is only moved.
-                unsafe { <$simd>::transpose($new, from.cast(), from_stride, to.cast(), to_stride) };
+                unsafe { <$simd>::transpose($new, from.cast(), from_stride, rows, to.cast(), to_stride) };
             }
 
             $(#[$feature])?

@@ -136,32 +136,31 @@ pub(crate) fn matmul_then<const COUNT: usize>(
         let columns = share(tile % column_tiles, column_tiles, n, PANEL);
         for top in rows.clone().step_by(BLOCK_ROWS) {
             let rows = top..rows.end.min(top + BLOCK_ROWS);
-            let mut sums = [[0; TILE_COLUMNS]; BLOCK_ROWS];
-            block.sums(activations, weights, rows.clone(), columns.clone(), &mut sums);
-            for (row, sums) in rows.zip(&sums) {
-                // SAFETY: the row's part lies in the tile, and tiles are disjoint.
+            let place = (outputs.at(top, columns.start), n);
+            // SAFETY: these columns of the rows lie in the tile, and tiles are disjoint.
+            unsafe { block.product(activations, weights, rows.clone(), columns.clone(), place) };
+            for row in rows {
+                // SAFETY: as above.
                 let (y, others) = unsafe { outputs.part(row, &columns) };
-                let (scales, offsets) = (&weights.scales[columns.clone()], &weights.offsets[columns.clone()]);
-                scale(sums, activations.rows[row], scales, offsets, y);
                 finish(row, columns.start, y, others);
             }
         }
     });
 }
 
-multiversion! {
-    /// The formula of the module.
-    fn scale(sums: &[i32], row: (f32, f32), scales: &[f32], offsets: &[f32], to: &mut [f32]) {
-        let (row_scale, smallest) = row;
-        for (((to, sum), scale), offset) in to.iter_mut().zip(sums).zip(scales).zip(offsets) {
-            *to = *sum as f32 * (row_scale * scale) + smallest * offset;
-        }
-    }
+/// What becomes of the sums of a block.
+struct Place<'a> {
+    /// Scale and smallest value of each row.
+    rows: &'a [(f32, f32)],
+    /// Scale and offset of each column; of a panel's last columns there may be none, nor a place for their products.
+    scales: &'a [f32],
+    offsets: &'a [f32],
+    to: *mut f32,
+    stride: usize,
 }
 
-type Sums = [[i32; TILE_COLUMNS]; BLOCK_ROWS];
-/// `(groups, activations, their row stride, panel, sums, their first column)`
-type Kernel = unsafe fn(usize, *const u8, usize, *const i8, &mut Sums, usize);
+/// `(groups, activations, their row stride, panel, place)`
+type Kernel = unsafe fn(usize, *const u8, usize, *const i8, &Place<'_>);
 
 /// The kernels of one instruction set, by number of rows less one and of vectors less one.
 #[derive(Clone, Copy)]
@@ -176,24 +175,37 @@ impl Block {
         Self(&PORTABLE)
     }
 
-    /// The sums of products of a block of rows and so many columns, the first of which begins a panel.
-    fn sums(
+    /// The products of a block of rows and so many columns, the first of which begins a panel, to rows that begin
+    /// `stride` apart.
+    ///
+    /// # Safety
+    /// `to` has places for as many, and nobody else uses them.
+    unsafe fn product(
         self,
         activations: &Activations,
         weights: &Weights,
         rows: Range<usize>,
         columns: Range<usize>,
-        sums: &mut Sums,
+        (to, stride): (*mut f32, usize),
     ) {
-        let groups = weights.inner.div_ceil(GROUP);
-        let stride = groups * GROUP;
-        let numbers = &activations.numbers[rows.start * stride..rows.end * stride];
+        let inner = weights.inner.next_multiple_of(GROUP);
+        let numbers = &activations.numbers[rows.start * inner..rows.end * inner];
         for left in columns.clone().step_by(PANEL) {
             let width = panel_width(left, weights.scales.len().next_multiple_of(LANES));
-            let panel = &weights.panels[left * stride..(left + width) * stride];
+            let panel = &weights.panels[left * inner..(left + width) * inner];
+            let present = left..columns.end.min(left + width);
+            let place = Place {
+                rows: &activations.rows[rows.clone()],
+                scales: &weights.scales[present.clone()],
+                offsets: &weights.offsets[present],
+                // SAFETY: the caller's.
+                to: unsafe { to.add(left - columns.start) },
+                stride,
+            };
             let kernel = self.0[rows.len() - 1][width / LANES - 1];
-            // SAFETY: both operands were just cut to what the kernel reads, and it is for instructions that `get` found.
-            unsafe { kernel(groups, numbers.as_ptr(), stride, panel.as_ptr(), sums, left - columns.start) };
+            // SAFETY: both operands were just cut to what the kernel reads, it is for instructions that `get` found, and the
+            // place is the caller's.
+            unsafe { kernel(inner / GROUP, numbers.as_ptr(), inner, panel.as_ptr(), &place) };
         }
     }
 }
@@ -218,7 +230,8 @@ static VNNI: [[Kernel; 3]; BLOCK_ROWS] = kernels!(vnni);
 static PORTABLE: [[Kernel; 3]; BLOCK_ROWS] = kernels!(portable);
 
 /// # Safety
-/// The processor has AVX-512 VNNI; there are `ROWS` rows of so many groups, and a panel of `VECTORS` vectors as high.
+/// The processor has AVX-512 VNNI; there are `ROWS` rows of so many groups, a panel of `VECTORS` vectors as high, and a place
+/// for the products.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn vnni<const ROWS: usize, const VECTORS: usize>(
@@ -226,12 +239,10 @@ unsafe fn vnni<const ROWS: usize, const VECTORS: usize>(
     numbers: *const u8,
     stride: usize,
     panel: *const i8,
-    to: &mut Sums,
-    left: usize,
+    place: &Place<'_>,
 ) {
-    use std::arch::x86_64::{
-        _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
-    };
+    #[allow(clippy::wildcard_imports)]
+    use std::arch::x86_64::*;
 
     let mut sums = [[_mm512_setzero_si512(); VECTORS]; ROWS];
     for group in 0..groups {
@@ -249,10 +260,28 @@ unsafe fn vnni<const ROWS: usize, const VECTORS: usize>(
             }
         }
     }
-    for (to, sums) in to.iter_mut().zip(&sums) {
-        for (to, sum) in to[left..].as_chunks_mut::<LANES>().0.iter_mut().zip(sums) {
-            // SAFETY: a vector has so many lanes.
-            unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), *sum) };
+    let mut present = [0; VECTORS];
+    let [mut scales, mut offsets] = [[_mm512_setzero_ps(); VECTORS]; 2];
+    for vector in 0..VECTORS {
+        let columns = place.scales.len().saturating_sub(vector * LANES).min(LANES);
+        present[vector] = ((1_u32 << columns) - 1) as __mmask16;
+        // SAFETY: both have so many numbers from here on; what is masked is not read.
+        unsafe {
+            let at = vector * LANES;
+            scales[vector] = _mm512_maskz_loadu_ps(present[vector], place.scales.as_ptr().wrapping_add(at));
+            offsets[vector] = _mm512_maskz_loadu_ps(present[vector], place.offsets.as_ptr().wrapping_add(at));
+        }
+    }
+    for (row, sums) in sums.iter().enumerate() {
+        let (scale, smallest) = place.rows[row];
+        let (scale, smallest) = (_mm512_set1_ps(scale), _mm512_set1_ps(smallest));
+        for (vector, sum) in sums.iter().enumerate() {
+            // Not fused, so that every instruction set gives the same bits.
+            let product = _mm512_mul_ps(_mm512_cvtepi32_ps(*sum), _mm512_mul_ps(scale, scales[vector]));
+            let y = _mm512_add_ps(product, _mm512_mul_ps(smallest, offsets[vector]));
+            let to = place.to.wrapping_add(row * place.stride + vector * LANES);
+            // SAFETY: the caller's; what is masked is not written.
+            unsafe { _mm512_mask_storeu_ps(to, present[vector], y) };
         }
     }
 }
@@ -264,8 +293,7 @@ unsafe fn portable<const ROWS: usize, const VECTORS: usize>(
     numbers: *const u8,
     stride: usize,
     panel: *const i8,
-    to: &mut Sums,
-    left: usize,
+    place: &Place<'_>,
 ) {
     let width = VECTORS * LANES;
     // SAFETY: the caller's.
@@ -275,12 +303,17 @@ unsafe fn portable<const ROWS: usize, const VECTORS: usize>(
             std::slice::from_raw_parts(panel, groups * width * GROUP),
         )
     };
-    for (group, panel) in panel.chunks_exact(width * GROUP).enumerate() {
-        for (row, to) in to.iter_mut().take(ROWS).enumerate() {
-            let p = &numbers[row * stride + group * GROUP..][..GROUP];
-            for (to, q) in to[left..].iter_mut().zip(panel.as_chunks::<GROUP>().0) {
-                *to += p.iter().zip(q).map(|(p, q)| i32::from(*p) * i32::from(*q)).sum::<i32>();
+    for (row, (scale, smallest)) in place.rows.iter().enumerate() {
+        let mut sums = [0; PANEL];
+        for (p, panel) in numbers[row * stride..].as_chunks::<GROUP>().0.iter().zip(panel.chunks_exact(width * GROUP)) {
+            for (sum, q) in sums.iter_mut().zip(panel.as_chunks::<GROUP>().0) {
+                *sum += p.iter().zip(q).map(|(p, q)| i32::from(*p) * i32::from(*q)).sum::<i32>();
             }
+        }
+        // SAFETY: the caller's.
+        let to = unsafe { std::slice::from_raw_parts_mut(place.to.add(row * place.stride), place.scales.len()) };
+        for (((to, sum), column_scale), offset) in to.iter_mut().zip(sums).zip(place.scales).zip(place.offsets) {
+            *to = sum as f32 * (scale * column_scale) + smallest * offset;
         }
     }
 }
@@ -342,12 +375,13 @@ mod tests {
         activations.set(&x, k);
         for rows in 1..=BLOCK_ROWS {
             let [best, portable] = [Block::get(), Block(&PORTABLE)].map(|block| {
-                let mut sums = [[0; TILE_COLUMNS]; BLOCK_ROWS];
-                block.sums(&activations, &weights, 3..3 + rows, 0..n, &mut sums);
-                sums
+                let mut y = vec![0.0_f32; rows * n];
+                // SAFETY: there are so many rows of `n` places.
+                unsafe { block.product(&activations, &weights, 3..3 + rows, 0..n, (y.as_mut_ptr(), n)) };
+                y
             });
             assert_eq!(best, portable);
-            assert!(best[rows - 1][n - 1] != 0);
+            assert!(best.iter().all(|v| *v != 0.0));
         }
         let all = product(&x, &w, k);
         for m in [1, 7, 8, 9, 39] {

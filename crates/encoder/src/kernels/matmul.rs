@@ -259,6 +259,13 @@ impl<'a, const N: usize> Outputs<'a, N> {
         self.rows
     }
 
+    /// The place of an element of the product.
+    pub(crate) fn at(&self, row: usize, column: usize) -> *mut f32 {
+        assert!(row < self.rows && column < self.stride, "the element lies in the matrix: this is a bug");
+        // SAFETY: the assertion.
+        unsafe { self.to.get().add(row * self.stride + column) }
+    }
+
     /// A part of a row of each.
     ///
     /// # Safety
@@ -320,7 +327,7 @@ impl<T: Element, const N: usize> Tile<'_, T, N> {
                 };
                 // SAFETY: the operands are as large as they are said to be, and the destination is the caller's.
                 unsafe {
-                    let to = self.outputs.to.get().add(rows.start * stride + self.columns.start);
+                    let to = self.outputs.at(rows.start, self.columns.start);
                     self.gemm.product(rows.len(), inner.len(), operand, panels, columns, (to, stride), destination);
                 }
                 if inner.end == a.columns {

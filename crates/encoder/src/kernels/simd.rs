@@ -34,27 +34,14 @@ pub(crate) trait Simd: Copy {
     /// The same of single numbers, for loops that the compiler vectorises.
     fn fused(self, a: f32, b: f32, c: f32) -> f32;
     /// Writes the square of `LANES` rows by `LANES` columns at `from`, whose rows begin `from_stride` apart, transposed to
-    /// `to`.
+    /// `to`; rows from number `rows` on are not there, and zeros in their places.
     ///
     /// # Safety
-    /// Both hold such a square.
-    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize);
+    /// `from` holds so many rows, `to` a square.
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize);
 
-    /// The lanes folded by `f`, in an order that depends on nothing.
-    #[inline(always)]
-    fn fold(self, vector: Self::Vector, f: impl Fn(f32, f32) -> f32) -> f32 {
-        let mut lanes = [0.0; 16];
-        // SAFETY: no vector has more than 16 lanes.
-        unsafe { self.store(vector, lanes.as_mut_ptr()) };
-        let mut width = Self::LANES;
-        while width > 1 {
-            width /= 2;
-            for lane in 0..width {
-                lanes[lane] = f(lanes[lane], lanes[lane + width]);
-            }
-        }
-        lanes[0]
-    }
+    /// The lanes folded by `f`: those of the upper half with those of the lower, and so on.
+    fn fold(self, vector: Self::Vector, f: impl Fn(Self::Vector, Self::Vector) -> Self::Vector) -> f32;
 }
 
 /// Folds `f(i)`, for `i` up to the number of whole vectors in `len`, into four vectors by turns, and those into one: a
@@ -85,7 +72,7 @@ pub(crate) fn sum<S: Simd>(simd: S, values: &[f32]) -> f32 {
     // SAFETY: the vector lies in `values`.
     let next = |sum, vector| simd.add(sum, unsafe { simd.load(values.as_ptr().add(vector * S::LANES)) });
     let [a, b, c, d] = fold_vectors(simd, values.len(), 0.0, next);
-    simd.fold(simd.add(simd.add(a, b), simd.add(c, d)), |a, b| a + b) + rest.iter().sum::<f32>()
+    simd.fold(simd.add(simd.add(a, b), simd.add(c, d)), |a, b| simd.add(a, b)) + rest.iter().sum::<f32>()
 }
 
 /// The largest of `values`; minus infinity if there are none. What it is with a NaN among them is not defined.
@@ -95,7 +82,7 @@ pub(crate) fn largest<S: Simd>(simd: S, values: &[f32]) -> f32 {
     // SAFETY: the vector lies in `values`.
     let next = |most, vector| simd.max(most, unsafe { simd.load(values.as_ptr().add(vector * S::LANES)) });
     let [a, b, c, d] = fold_vectors(simd, values.len(), f32::NEG_INFINITY, next);
-    let most = simd.fold(simd.max(simd.max(a, b), simd.max(c, d)), f32::max);
+    let most = simd.fold(simd.max(simd.max(a, b), simd.max(c, d)), |a, b| simd.max(a, b));
     rest.iter().copied().fold(most, f32::max)
 }
 
@@ -106,7 +93,7 @@ pub(crate) fn smallest<S: Simd>(simd: S, values: &[f32]) -> f32 {
     // SAFETY: the vector lies in `values`.
     let next = |least, vector| simd.min(least, unsafe { simd.load(values.as_ptr().add(vector * S::LANES)) });
     let [a, b, c, d] = fold_vectors(simd, values.len(), f32::INFINITY, next);
-    let least = simd.fold(simd.min(simd.min(a, b), simd.min(c, d)), f32::min);
+    let least = simd.fold(simd.min(simd.min(a, b), simd.min(c, d)), |a, b| simd.min(a, b));
     rest.iter().copied().fold(least, f32::min)
 }
 
@@ -124,7 +111,13 @@ pub(crate) fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
     };
     let [p, q, r, s] = fold_vectors(simd, a.len(), 0.0, next);
     let rest = a[whole..].iter().zip(&b[whole..]).map(|(a, b)| a * b);
-    simd.fold(simd.add(simd.add(p, q), simd.add(r, s)), |a, b| a + b) + rest.sum::<f32>()
+    simd.fold(simd.add(simd.add(p, q), simd.add(r, s)), |a, b| simd.add(a, b)) + rest.sum::<f32>()
+}
+
+/// Numbers in a vector.
+#[inline(always)]
+pub(crate) fn lanes<S: Simd>(_: S) -> usize {
+    S::LANES
 }
 
 /// `std::array::from_fn`, which is not always inlined.
@@ -186,11 +179,20 @@ impl Simd for Portable {
         if cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
     }
     #[inline(always)]
-    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    fn fold(self, vector: [f32; 4], f: impl Fn([f32; 4], [f32; 4]) -> [f32; 4]) -> f32 {
+        let [a, b, c, d] = vector;
+        let [a, b, ..] = f(vector, [c, d, a, b]);
+        f([a, b, a, b], [b, a, b, a])[0]
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
         for row in 0..Self::LANES {
             for column in 0..Self::LANES {
                 // SAFETY: the caller's.
-                unsafe { *to.add(column * to_stride + row) = *from.add(row * from_stride + column) };
+                unsafe {
+                    let value = if row < rows { *from.add(row * from_stride + column) } else { 0.0 };
+                    *to.add(column * to_stride + row) = value;
+                }
             }
         }
     }
@@ -198,7 +200,7 @@ impl Simd for Portable {
 
 macro_rules! x86 {
     ($name:ident, $vector:ty, $lanes:literal, $doc:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
-     $max:ident, $min:ident, $fma:ident, $fma_pairs:ident, $transpose:ident) => {
+     $max:ident, $min:ident, $fma:ident, $fma_pairs:ident, [$($swap:expr),+], $first:ident, $transpose:ident) => {
         #[doc = $doc]
         #[cfg(target_arch = "x86_64")]
         #[derive(Clone, Copy)]
@@ -263,9 +265,19 @@ macro_rules! x86 {
                 a.mul_add(b, c)
             }
             #[inline(always)]
-            unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+            fn fold(self, vector: $vector, f: impl Fn($vector, $vector) -> $vector) -> f32 {
+                let mut vector = vector;
+                $(
+                    // SAFETY: as above.
+                    vector = f(vector, unsafe { $swap(vector) });
+                )+
+                // SAFETY: as above.
+                unsafe { $first(vector) }
+            }
+            #[inline(always)]
+            unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
                 // SAFETY: as above, and the caller's.
-                unsafe { $transpose(from, from_stride, to, to_stride) };
+                unsafe { $transpose(from, from_stride, rows, to, to_stride) };
             }
         }
     };
@@ -301,14 +313,38 @@ fn fma_pairs_8(a: __m256, b: __m256, c: __m256) -> __m256 {
     _mm256_fmadd_ps(lower(a), lower(b), _mm256_fmadd_ps(upper(a), upper(b), c))
 }
 
-/// # Safety
-/// The processor has AVX-512 F, and both pointers are at squares of 16 by 16.
+/// Neighbouring groups of so many lanes in each other's place.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn transpose_16(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+fn swap_16<const GROUP: usize>(v: __m512) -> __m512 {
+    match GROUP {
+        8 => _mm512_shuffle_f32x4::<0b01_00_11_10>(v, v),
+        4 => _mm512_shuffle_f32x4::<0b10_11_00_01>(v, v),
+        2 => _mm512_permute_ps::<0b01_00_11_10>(v),
+        _ => _mm512_permute_ps::<0b10_11_00_01>(v),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+fn swap_8<const GROUP: usize>(v: __m256) -> __m256 {
+    match GROUP {
+        4 => _mm256_permute2f128_ps::<1>(v, v),
+        2 => _mm256_permute_ps::<0b01_00_11_10>(v),
+        _ => _mm256_permute_ps::<0b10_11_00_01>(v),
+    }
+}
+
+/// # Safety
+/// The processor has AVX-512 F, and there are so many of 16 rows of 16, and a square of 16 by 16.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_16(from: *const f32, from_stride: usize, present: usize, to: *mut f32, to_stride: usize) {
     let mut rows = [_mm512_setzero_ps(); 16];
-    for (row, to) in rows.iter_mut().enumerate() {
+    for (row, to) in rows.iter_mut().enumerate().take(present) {
         // SAFETY: the caller's.
         *to = unsafe { _mm512_loadu_ps(from.add(row * from_stride)) };
     }
@@ -343,13 +379,13 @@ unsafe fn transpose_16(from: *const f32, from_stride: usize, to: *mut f32, to_st
 }
 
 /// # Safety
-/// The processor has AVX2, and both pointers are at squares of 8 by 8.
+/// The processor has AVX2, and there are so many of 8 rows of 8, and a square of 8 by 8.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn transpose_8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+unsafe fn transpose_8(from: *const f32, from_stride: usize, present: usize, to: *mut f32, to_stride: usize) {
     let mut rows = [_mm256_setzero_ps(); 8];
-    for (row, to) in rows.iter_mut().enumerate() {
+    for (row, to) in rows.iter_mut().enumerate().take(present) {
         // SAFETY: the caller's.
         *to = unsafe { _mm256_loadu_ps(from.add(row * from_stride)) };
     }
@@ -389,6 +425,8 @@ x86!(
     _mm512_min_ps,
     _mm512_fmadd_ps,
     fma_pairs_16,
+    [swap_16::<8>, swap_16::<4>, swap_16::<2>, swap_16::<1>],
+    _mm512_cvtss_f32,
     transpose_16
 );
 x86!(
@@ -404,6 +442,8 @@ x86!(
     _mm512_min_ps,
     _mm512_fmadd_ps,
     dot_pairs_16,
+    [swap_16::<8>, swap_16::<4>, swap_16::<2>, swap_16::<1>],
+    _mm512_cvtss_f32,
     transpose_16
 );
 x86!(
@@ -419,6 +459,8 @@ x86!(
     _mm256_min_ps,
     _mm256_fmadd_ps,
     fma_pairs_8,
+    [swap_8::<4>, swap_8::<2>, swap_8::<1>],
+    _mm256_cvtss_f32,
     transpose_8
 );
 
@@ -442,11 +484,14 @@ mod tests {
         }
         let lanes = S::LANES;
         let square: Vec<f32> = (0..lanes * (lanes + 2)).map(|i| i as f32).collect();
-        let mut to = vec![0.0; lanes * (lanes + 1)];
-        // SAFETY: both hold a square of so many rows, with the given distances.
-        unsafe { simd.transpose(square.as_ptr(), lanes + 2, to.as_mut_ptr(), lanes + 1) };
-        for (row, column) in (0..lanes * lanes).map(|i| (i / lanes, i % lanes)) {
-            assert_eq!(to[column * (lanes + 1) + row].to_bits(), square[row * (lanes + 2) + column].to_bits());
+        for rows in [1, lanes - 1, lanes] {
+            let mut to = vec![f32::NAN; lanes * (lanes + 1)];
+            // SAFETY: both hold a square of so many rows, with the given distances.
+            unsafe { simd.transpose(square.as_ptr(), lanes + 2, rows, to.as_mut_ptr(), lanes + 1) };
+            for (row, column) in (0..lanes * lanes).map(|i| (i / lanes, i % lanes)) {
+                let expected = if row < rows { square[row * (lanes + 2) + column] } else { 0.0 };
+                assert_eq!(to[column * (lanes + 1) + row].to_bits(), expected.to_bits());
+            }
         }
     }
 

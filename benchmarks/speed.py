@@ -1,7 +1,7 @@
 """Trains and predicts with `apprentice` and with transformers by turns, on the same sentences, and prints a table.
 
     python speed.py --apprentice PROGRAM --encoder DIR --train FILE.conll --test FILE.conll [--pairs 3] [--steps 40]
-        [--batch 32] [--precision bf16] [--window 256] [--random 12x768x12]
+        [--batch 32] [--precision bf16] [--window 256] [--random 12x768x12] [--rivals NAME...]
 
 With --window, sentences are joined into ones of just under so many sub-words; with --random, the encoder is one of layers x width
 x heads with random weights and the vocabulary of --encoder: speed does not depend on what an encoder knows.
@@ -30,6 +30,7 @@ HERE = pathlib.Path(__file__).parent
 RIVALS = {
     "transformers, padded": ["--batching", "padded"],
     "transformers, length-grouped, fused AdamW": ["--batching", "grouped"],
+    "transformers, length-grouped, torch.compile": ["--batching", "grouped", "--compile"],
 }
 
 
@@ -114,7 +115,7 @@ def main():
     p.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     p.add_argument("--window", type=int)
     p.add_argument("--random", metavar="LAYERSxWIDTHxHEADS")
-    p.add_argument("--rivals", nargs="+", choices=RIVALS, default=list(RIVALS))
+    p.add_argument("--rivals", nargs="+", choices=RIVALS, default=[name for name in RIVALS if "compile" not in name])
     a = p.parse_args()
     measured = {"apprentice": [], **{name: [] for name in a.rivals}}
     with tempfile.TemporaryDirectory() as folder:

@@ -102,6 +102,30 @@ def predict(model, data, precision, size=64):
     return out
 
 
+def backward(model, batch, labelled, precision):
+    """Adds the gradients of the loss, summed over the batch and divided by `labelled`; the loss."""
+    ids, mask, targets = collate(batch)
+    with arithmetic(precision):
+        logits = model(input_ids=ids, attention_mask=mask).logits
+        loss = torch.nn.functional.cross_entropy(
+            logits.view(-1, logits.shape[-1]), targets.view(-1), ignore_index=-100, reduction="sum"
+        )
+        loss = loss / labelled
+    loss.backward()
+    return loss.item()
+
+
+def compiled(model, train, test, batch, precision):
+    """Has the passes compiled for any shape, on batches that are not alike; those back only where there is `train`."""
+    model.compile(dynamic=True)
+    for size in (batch + 2, batch + 1, batch):
+        model.train()
+        if train:
+            backward(model, train[:size], 1, precision)
+        predict(model, test[:size], precision)
+    model.zero_grad()
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--encoder", required=True)
@@ -116,6 +140,7 @@ def main():
     p.add_argument("--max-steps", type=int, help="stop early (for timing), with 0 only predict; the schedule stays that of all steps")
     p.add_argument("--batching", choices=["padded", "split", "grouped"], default="padded")
     p.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="bf16: autocast")
+    p.add_argument("--compile", action="store_true", help="torch.compile with dynamic shapes, warmed up before time is taken")
     a = p.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -137,6 +162,8 @@ def main():
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=a.lr, weight_decay=0.0, fused=True if a.batching == "grouped" else None
         )
+        if a.compile:
+            compiled(model, train_data if a.max_steps != 0 else [], test_data, a.batch, a.precision)
         total = a.epochs * -(-len(train_data) // a.batch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: max(0.0, 1 - s / total))
         steps, tokens, loss_value, started = 0, 0, 0.0, time.perf_counter()
@@ -152,17 +179,7 @@ def main():
                     parts = [batch[s : s + quarter] for s in range(0, len(batch), quarter)]
                 loss_value = 0.0
                 for part in parts:
-                    ids, mask, targets = collate(part)
-                    with arithmetic(a.precision):
-                        logits = model(input_ids=ids, attention_mask=mask).logits
-                        loss = (
-                            torch.nn.functional.cross_entropy(
-                                logits.view(-1, len(names)), targets.view(-1), ignore_index=-100, reduction="sum"
-                            )
-                            / labelled
-                        )
-                    loss.backward()
-                    loss_value += loss.item()
+                    loss_value += backward(model, part, labelled, a.precision)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimiser.step()
                 schedule.step()

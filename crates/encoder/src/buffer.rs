@@ -65,14 +65,9 @@ impl<T: Word> Buffer<T> {
         Self { start: start.cast(), len, capacity: len, memory: Some((memory, layout)) }
     }
 
-    #[cfg(test)]
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    /// Makes it so long. Memory is only taken when it becomes longer than it has ever been; what it holds is then lost. The
-    /// address space of one that grows has room for half as much again, so that a largest batch after another does not each
-    /// time cost what zeroing all pages anew takes.
+    /// Makes it so long. Memory is only taken when it becomes longer than ever; what it holds is then lost. One that has grown
+    /// has room for half as much again, so that batches which are each a little longer than the last do not each have pages
+    /// zeroed anew.
     pub(crate) fn resize(&mut self, len: usize) {
         if len > self.capacity {
             let capacity = len.max(self.capacity + self.capacity / 2);
@@ -153,6 +148,10 @@ mod tests {
             assert_eq!(buffer[..], copy[..]);
             buffer.resize(2 * len);
             assert!(buffer.iter().all(|v| *v == 0.0));
+            buffer.resize(2 * len + 1);
+            let place = buffer.as_ptr();
+            buffer.resize(2 * len + len);
+            assert_eq!(buffer.as_ptr(), place);
         }
         assert!(Buffer::<f32>::new().is_empty() && Buffer::<f32>::zeros(0).is_empty());
     }

@@ -121,7 +121,7 @@ impl Products {
     pub(crate) fn pairs(&self) -> usize {
         match &self.format {
             Format::Bf16 { weights, operands, .. } => {
-                weights.iter().map(Panels::len).chain(operands.iter().map(Rounded::capacity)).sum()
+                weights.iter().map(Panels::len).chain(operands.iter().map(|rounded| rounded.most)).sum()
             }
             Format::F32 { .. } | Format::Int8 { .. } => 0,
         }

@@ -49,17 +49,19 @@ pub fn stop() -> BTreeMap<&'static str, KernelTime> {
 }
 
 /// Floating-point operations per second that so many threads reach together when they multiply and add numbers in registers,
-/// pairs of bf16 where the precision is that and the processor has an instruction for them, else `f32`: what no product of
-/// floating-point numbers can pass.
+/// pairs of bf16 where the precision is that and the processor has an instruction for them, else `f32`: what no product in
+/// that format can pass.
 #[must_use]
 pub fn peak(precision: Precision, threads: usize) -> f64 {
-    /// About a fifth of a second.
+    /// Less than a second.
     const ROUNDS: usize = 1 << 25;
-    let run = match precision {
+    let run = |rounds| {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the features were just found.
-        Precision::Bf16 if has_avx512_bf16() => |rounds| unsafe { multiply_and_add_pairs(rounds) },
-        _ => multiply_and_add,
+        if precision == Precision::Bf16 && has_avx512_bf16() {
+            // SAFETY: the features were just found.
+            return unsafe { multiply_and_add_pairs(rounds) };
+        }
+        multiply_and_add(rounds)
     };
     let started = Instant::now();
     let operations: f64 = std::thread::scope(|scope| {

@@ -198,9 +198,9 @@ pub(crate) fn forward(
 }
 
 multiversion! {
-    /// Softmax of the first `n` of each `width` scores, times `scale`, then dropout, whose first number is `first`; and each
-    /// row's largest score and its sum of exponentials of what the others are less. Loops go over whole vectors, with what is
-    /// behind the scores as if it were minus infinity.
+    /// Softmax of the first `n` of each `width` scores, times `scale`, then dropout, whose first number is `first`; and into
+    /// `found` each row's largest scaled score `m` and its sum of `exp(score - m)`. What lies behind the `n` scores counts as
+    /// minus infinity, so that loops go over whole vectors.
     fn softmax(
         scores: &mut [f32],
         n: usize,
@@ -210,6 +210,7 @@ multiversion! {
         first: usize,
         found: (&mut [f32], &mut [f32]),
     ) {
+        assert!(width.is_multiple_of(simd::lanes(SIMD)), "rows are whole vectors: this is a bug");
         let found = found.0.iter_mut().zip(found.1);
         for (row, (scores, (largest_found, sum_found))) in scores.chunks_exact_mut(width).zip(found).enumerate() {
             for (index, vector) in scores.chunks_exact_mut(simd::lanes(SIMD)).enumerate() {
@@ -319,8 +320,8 @@ multiversion! {
 }
 
 multiversion! {
-    /// Turns scores into probabilities after dropout, and the gradients of these into those of the scores; what is behind the
-    /// first `n` of each `width` becomes something.
+    /// Turns scores into probabilities after dropout, and the gradients of these into those of the scores; what lies behind the
+    /// first `n` of each `width`, which nobody reads, becomes anything.
     fn softmax_backward(
         scores: &mut [f32],
         d_scores: &mut [f32],

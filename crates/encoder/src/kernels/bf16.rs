@@ -102,6 +102,9 @@ multiversion! {
 pub(crate) struct Rounded {
     pairs: Buffer<Pair>,
     columns: usize,
+    /// The most pairs that it has had at a time.
+    #[cfg(test)]
+    pub(crate) most: usize,
 }
 
 impl Rounded {
@@ -127,18 +130,16 @@ impl Rounded {
         assert_eq!(values.len(), rows * columns, "a matrix has whole rows: this is a bug");
         self.columns = width;
         self.pairs.resize(rows.div_ceil(height) * width);
+        #[cfg(test)]
+        {
+            self.most = self.most.max(self.pairs.len());
+        }
         let _timer = timer("rounding to bf16", values.len() + self.pairs.len());
         values
             .par_chunks(ROW_CHUNK * height * columns)
             .zip(self.pairs.par_chunks_mut(ROW_CHUNK * width))
             .for_each(|(values, pairs)| round(values, columns, pairs));
         self.matrix()
-    }
-
-    /// The pairs that there is memory for.
-    #[cfg(test)]
-    pub(crate) fn capacity(&self) -> usize {
-        self.pairs.capacity()
     }
 
     /// What was rounded last.

@@ -407,12 +407,12 @@ macro_rules! kernels {
             unsafe fn transpose<T: Element>(
                 from: *const T,
                 from_stride: usize,
-                rows: usize,
+                present: usize,
                 to: *mut T,
                 to_stride: usize,
             ) {
-                // SAFETY: the caller's; an element is as large as a number, and is only moved.
-                unsafe { <$simd>::transpose($new, from.cast(), from_stride, rows, to.cast(), to_stride) };
+                // SAFETY: the caller's; an element is as large as a number, and may have any bits, zeros too.
+                unsafe { <$simd>::transpose($new, from.cast(), from_stride, present, to.cast(), to_stride) };
             }
 
             $(#[$feature])?

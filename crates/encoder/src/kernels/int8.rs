@@ -136,9 +136,9 @@ pub(crate) fn matmul_then<const COUNT: usize>(
         let columns = share(tile % column_tiles, column_tiles, n, PANEL);
         for top in rows.clone().step_by(BLOCK_ROWS) {
             let rows = top..rows.end.min(top + BLOCK_ROWS);
-            let place = (outputs.at(top, columns.start), n);
+            let to = (outputs.at(top, columns.start), n);
             // SAFETY: these columns of the rows lie in the tile, and tiles are disjoint.
-            unsafe { block.product(activations, weights, rows.clone(), columns.clone(), place) };
+            unsafe { block.product(activations, weights, rows.clone(), columns.clone(), to) };
             for row in rows {
                 // SAFETY: as above.
                 let (y, others) = unsafe { outputs.part(row, &columns) };
@@ -148,13 +148,15 @@ pub(crate) fn matmul_then<const COUNT: usize>(
     });
 }
 
-/// What becomes of the sums of a block.
+/// What becomes of the sums of a block. For a kernel it has as many rows, and columns that lie in the panel's last vector at
+/// least: what the panel has more fills it up.
 struct Place<'a> {
     /// Scale and smallest value of each row.
     rows: &'a [(f32, f32)],
-    /// Scale and offset of each column; of a panel's last columns there may be none, nor a place for their products.
+    /// Scale and offset of each column.
     scales: &'a [f32],
     offsets: &'a [f32],
+    /// Where the first row begins, and how far apart rows do.
     to: *mut f32,
     stride: usize,
 }
@@ -230,8 +232,8 @@ static VNNI: [[Kernel; 3]; BLOCK_ROWS] = kernels!(vnni);
 static PORTABLE: [[Kernel; 3]; BLOCK_ROWS] = kernels!(portable);
 
 /// # Safety
-/// The processor has AVX-512 VNNI; there are `ROWS` rows of so many groups, a panel of `VECTORS` vectors as high, and a place
-/// for the products.
+/// The processor has AVX-512 VNNI; there are `ROWS` rows of so many groups, a panel of `VECTORS` vectors as high, and their
+/// [`Place`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn vnni<const ROWS: usize, const VECTORS: usize>(
@@ -366,23 +368,31 @@ mod tests {
         }
     }
 
+    /// And nothing is written beside the products.
     #[test]
     fn kernels_agree_and_rows_do_not_depend_on_each_other() {
-        let (n, k) = (70, 50);
-        let (x, w) = (random(40 * k, 1), random(n * k, 2));
-        let weights = Weights::new(&w, k);
+        let k = 50;
+        let (x, w) = (random(40 * k, 1), random(70 * k, 2));
         let mut activations = Activations::default();
         activations.set(&x, k);
-        for rows in 1..=BLOCK_ROWS {
-            let [best, portable] = [Block::get(), Block(&PORTABLE)].map(|block| {
-                let mut y = vec![0.0_f32; rows * n];
-                // SAFETY: there are so many rows of `n` places.
-                unsafe { block.product(&activations, &weights, 3..3 + rows, 0..n, (y.as_mut_ptr(), n)) };
-                y
-            });
-            assert_eq!(best, portable);
-            assert!(best.iter().all(|v| *v != 0.0));
+        for n in [1, 15, 16, 17, 47, 48, 49, 70] {
+            let weights = Weights::new(&w[..n * k], k);
+            let stride = n + 3;
+            for rows in 1..=BLOCK_ROWS {
+                let [best, portable] = [Block::get(), Block(&PORTABLE)].map(|block| {
+                    let mut y = vec![f32::NAN; rows * stride];
+                    // SAFETY: there are so many rows of `n` places.
+                    unsafe { block.product(&activations, &weights, 3..3 + rows, 0..n, (y.as_mut_ptr(), stride)) };
+                    y
+                });
+                for (best, portable) in best.chunks(stride).zip(portable.chunks(stride)) {
+                    assert!(best[..n].iter().all(|v| v.is_finite()));
+                    assert_eq!(best[..n], portable[..n]);
+                    assert!(best[n..].iter().chain(&portable[n..]).all(|v| v.is_nan()));
+                }
+            }
         }
+        let n = 70;
         let all = product(&x, &w, k);
         for m in [1, 7, 8, 9, 39] {
             assert_eq!(product(&x[..m * k], &w, k), all[..m * n]);

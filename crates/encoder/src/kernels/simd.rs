@@ -34,11 +34,11 @@ pub(crate) trait Simd: Copy {
     /// The same of single numbers, for loops that the compiler vectorises.
     fn fused(self, a: f32, b: f32, c: f32) -> f32;
     /// Writes the square of `LANES` rows by `LANES` columns at `from`, whose rows begin `from_stride` apart, transposed to
-    /// `to`; rows from number `rows` on are not there, and zeros in their places.
+    /// `to`; only the first `present` rows are there, and zeros in the places of the others.
     ///
     /// # Safety
     /// `from` holds so many rows, `to` a square.
-    unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize);
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, present: usize, to: *mut f32, to_stride: usize);
 
     /// The lanes folded by `f`: those of the upper half with those of the lower, and so on.
     fn fold(self, vector: Self::Vector, f: impl Fn(Self::Vector, Self::Vector) -> Self::Vector) -> f32;
@@ -185,12 +185,12 @@ impl Simd for Portable {
         f([a, b, a, b], [b, a, b, a])[0]
     }
     #[inline(always)]
-    unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, present: usize, to: *mut f32, to_stride: usize) {
         for row in 0..Self::LANES {
             for column in 0..Self::LANES {
                 // SAFETY: the caller's.
                 unsafe {
-                    let value = if row < rows { *from.add(row * from_stride + column) } else { 0.0 };
+                    let value = if row < present { *from.add(row * from_stride + column) } else { 0.0 };
                     *to.add(column * to_stride + row) = value;
                 }
             }
@@ -275,9 +275,9 @@ macro_rules! x86 {
                 unsafe { $first(vector) }
             }
             #[inline(always)]
-            unsafe fn transpose(self, from: *const f32, from_stride: usize, rows: usize, to: *mut f32, to_stride: usize) {
+            unsafe fn transpose(self, from: *const f32, from_stride: usize, present: usize, to: *mut f32, to_stride: usize) {
                 // SAFETY: as above, and the caller's.
-                unsafe { $transpose(from, from_stride, rows, to, to_stride) };
+                unsafe { $transpose(from, from_stride, present, to, to_stride) };
             }
         }
     };
@@ -322,10 +322,12 @@ fn swap_16<const GROUP: usize>(v: __m512) -> __m512 {
         8 => _mm512_shuffle_f32x4::<0b01_00_11_10>(v, v),
         4 => _mm512_shuffle_f32x4::<0b10_11_00_01>(v, v),
         2 => _mm512_permute_ps::<0b01_00_11_10>(v),
-        _ => _mm512_permute_ps::<0b10_11_00_01>(v),
+        1 => _mm512_permute_ps::<0b10_11_00_01>(v),
+        _ => unreachable!("halves, quarters, pairs or lanes change places: this is a bug"),
     }
 }
 
+/// The same.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -333,20 +335,24 @@ fn swap_8<const GROUP: usize>(v: __m256) -> __m256 {
     match GROUP {
         4 => _mm256_permute2f128_ps::<1>(v, v),
         2 => _mm256_permute_ps::<0b01_00_11_10>(v),
-        _ => _mm256_permute_ps::<0b10_11_00_01>(v),
+        1 => _mm256_permute_ps::<0b10_11_00_01>(v),
+        _ => unreachable!("halves, pairs or lanes change places: this is a bug"),
     }
 }
 
 /// # Safety
-/// The processor has AVX-512 F, and there are so many of 16 rows of 16, and a square of 16 by 16.
+/// The processor has AVX-512 F; `from` holds `present` rows of 16 numbers, `to` a square of 16 by 16.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn transpose_16(from: *const f32, from_stride: usize, present: usize, to: *mut f32, to_stride: usize) {
     let mut rows = [_mm512_setzero_ps(); 16];
-    for (row, to) in rows.iter_mut().enumerate().take(present) {
-        // SAFETY: the caller's.
-        *to = unsafe { _mm512_loadu_ps(from.add(row * from_stride)) };
+    // So many at any rate, lest they lie on the stack.
+    for (row, to) in rows.iter_mut().enumerate() {
+        if row < present {
+            // SAFETY: the caller's.
+            *to = unsafe { _mm512_loadu_ps(from.add(row * from_stride)) };
+        }
     }
     // Each step leaves in a register what belongs together in squares twice as large: 2 by 2, 4 by 4, and then whole
     // blocks of four.
@@ -379,15 +385,18 @@ unsafe fn transpose_16(from: *const f32, from_stride: usize, present: usize, to:
 }
 
 /// # Safety
-/// The processor has AVX2, and there are so many of 8 rows of 8, and a square of 8 by 8.
+/// The processor has AVX2; `from` holds `present` rows of 8 numbers, `to` a square of 8 by 8.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn transpose_8(from: *const f32, from_stride: usize, present: usize, to: *mut f32, to_stride: usize) {
     let mut rows = [_mm256_setzero_ps(); 8];
-    for (row, to) in rows.iter_mut().enumerate().take(present) {
-        // SAFETY: the caller's.
-        *to = unsafe { _mm256_loadu_ps(from.add(row * from_stride)) };
+    // So many at any rate, lest they lie on the stack.
+    for (row, to) in rows.iter_mut().enumerate() {
+        if row < present {
+            // SAFETY: the caller's.
+            *to = unsafe { _mm256_loadu_ps(from.add(row * from_stride)) };
+        }
     }
     let mut pairs = rows;
     for i in (0..8).step_by(2) {

@@ -17,7 +17,7 @@ from seqeval.metrics import f1_score
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 from transformers.utils import logging
 
-from transformers_ner import collate, encode, read_conll
+from transformers_ner import collate, encode, filled_up, read_conll
 
 
 class Logits(torch.nn.Module):
@@ -77,7 +77,7 @@ def main():
             predicted[i] = best[row][targets[row].numpy() != -100].tolist()
     seconds = time.perf_counter() - started
     gold = [tags for _, tags in sentences]
-    guessed = [[names[i] for i in row] + ["O"] * (len(tags) - len(row)) for tags, row in zip(gold, predicted)]
+    guessed = [filled_up([names[i] for i in row], tags) for tags, row in zip(gold, predicted)]
     tokens = int(np.sum([len(ids) for ids, _ in data]))
     print(json.dumps({"f1": round(float(f1_score(gold, guessed)), 4), "predict_tokens_per_s": round(tokens / seconds)}))
 

@@ -24,7 +24,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 import process
 from speed import tokens_of
-from transformers_ner import encode, read_conll
+from transformers_ner import encode, filled_up, read_conll
 
 HERE = pathlib.Path(__file__).parent
 
@@ -75,7 +75,7 @@ def candle(a, folder):
     gold, guessed = [tags for _, tags in sentences], []
     for tags, classes, (_, targets) in zip(gold, result["classes"], data):
         row = [model.id2label[c] for c, target in zip(classes, targets) if target != -100]
-        guessed.append(row + ["O"] * (len(tags) - len(row)))
+        guessed.append(filled_up(row, tags))
     tokens = sum(len(ids) for ids, _ in data)
     return tokens / result["seconds"], memory, float(f1_score(gold, guessed))
 

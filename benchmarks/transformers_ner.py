@@ -102,6 +102,11 @@ def predict(model, data, precision, size=64):
     return out
 
 
+def filled_up(row, tags):
+    """The tags of a sentence, of which words beyond the longest length were given none."""
+    return row + ["O"] * (len(tags) - len(row))
+
+
 def backward(model, batch, labelled, precision):
     """Adds the gradients of the loss, summed over the batch and divided by `labelled`; the loss."""
     ids, mask, targets = collate(batch)
@@ -195,7 +200,7 @@ def main():
         gold, guessed = [], []
         for (_, tags), row in zip(test, predicted):
             gold.append(tags)
-            guessed.append([names[i] for i in row] + ["O"] * (len(tags) - len(row)))
+            guessed.append(filled_up([names[i] for i in row], tags))
         print(
             json.dumps(
                 {

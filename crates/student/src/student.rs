@@ -1,6 +1,6 @@
 //! A student: made from an encoder or from scratch, tagging sentences, saved and loaded.
 
-use std::{ops::RangeInclusive, path::Path, str::FromStr};
+use std::{path::Path, str::FromStr};
 
 use apprentice_core::{Entity, Scores, Sentence, metrics};
 use apprentice_encoder::{
@@ -77,8 +77,6 @@ pub struct Student {
 /// Sub-words that prediction packs into one batch for every thread: enough to keep it busy, and so few that what a layer
 /// leaves for the next one is still in a cache.
 const PREDICTION_TOKENS: usize = 256;
-/// Threads that this is counted for: a single one shares weights between few rows otherwise, and many would take much memory.
-const COUNTED_THREADS: RangeInclusive<usize> = 2..=16;
 
 impl Student {
     /// A student on a pretrained encoder's directory, with a fresh head for entity types `labels`.
@@ -280,7 +278,8 @@ impl Student {
 /// The windows of all sentences that have words, packed, each with the sentence that it is of. Windows of like length
 /// together keep batches of even size. A window's numbers do not depend, to the last bit, on what else is in its batch.
 fn batches(sentences: &[Vec<Window>], threads: usize) -> impl Iterator<Item = (PackedBatch, Vec<(usize, &Window)>)> {
-    let most = PREDICTION_TOKENS * threads.clamp(*COUNTED_THREADS.start(), *COUNTED_THREADS.end());
+    // With fewer, weights would be read for few rows; with more, batches would take much memory.
+    let most = PREDICTION_TOKENS * threads.clamp(2, 16);
     let windows = sentences.iter().enumerate();
     let windows = windows.flat_map(|(index, windows)| windows.iter().map(move |window| (index, window)));
     let mut order: Vec<(usize, &Window)> = windows.filter(|(_, window)| !window.words.is_empty()).collect();

@@ -15,6 +15,12 @@ pub(crate) unsafe trait Word: Copy + Default + Send + Sync + 'static {}
 
 // SAFETY: every four bytes are a number, or not a number.
 unsafe impl Word for f32 {}
+// SAFETY: every four bytes are a whole number.
+unsafe impl Word for i32 {}
+// SAFETY: every byte is a whole number.
+unsafe impl Word for [u8; 4] {}
+// SAFETY: as above.
+unsafe impl Word for [i8; 4] {}
 
 /// A slice that begins where a cache line begins, so that no vector lies in two lines. A large one asks for huge
 /// pages: with pages of 4 KiB products are slower, and by how much changes from process to process.

@@ -25,11 +25,11 @@ pub enum Precision {
     #[default]
     F32,
     /// Operands rounded to the upper 16 bits of an `f32` (8 of the 24 bits of its significand), sums in `f32`. Meant for
-    /// processors with AVX-512 BF16, and not faster than `F32` on all of them ([`Self::auto`] measures); the same everywhere
-    /// but for the last bits.
+    /// processors with AMX or AVX-512 BF16, and not faster than `F32` on all that have the latter ([`Self::auto`] measures);
+    /// the same everywhere but for the last bits.
     Bf16,
     /// Whole numbers of 8 bits, for prediction alone: weights with a scale for each output, activations with scale and
-    /// offset for each token. Fast where the processor has AVX-512 VNNI; the same everywhere.
+    /// offset for each token. Fast where the processor has AVX-512 VNNI or AMX; the same everywhere.
     Int8,
 }
 
@@ -38,11 +38,7 @@ impl Precision {
     /// for `F32`, as measured when this is first called, else `F32`.
     #[must_use]
     pub fn auto() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if crate::profile::bf16_is_faster() {
-            return Self::Bf16;
-        }
-        Self::F32
+        if crate::profile::bf16_is_faster() { Self::Bf16 } else { Self::F32 }
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 #[cfg(target_arch = "x86_64")]
-use crate::kernels::{has_avx512_bf16, simd::Avx512Bf16};
+use crate::kernels::{amx, has_avx512_bf16, simd::Avx512Bf16};
 use crate::{
     Precision,
     kernels::{multiversion, simd::Simd},
@@ -48,31 +48,63 @@ pub fn stop() -> BTreeMap<&'static str, KernelTime> {
     std::mem::take(&mut TIMES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Floating-point operations per second that so many threads reach together when they multiply and add numbers in registers,
-/// pairs of bf16 where the precision is that and the processor has an instruction for them, else `f32`: what no product in
-/// that format can pass.
+/// Floating-point operations per second that so many threads reach together when they multiply and add in registers, with the
+/// instruction for bf16 where the precision is that and the processor has one, else with that for `f32`: what no product in
+/// these formats can pass. Takes some seconds.
 #[must_use]
 pub fn peak(precision: Precision, threads: usize) -> f64 {
-    /// Less than a second.
-    const ROUNDS: usize = 1 << 25;
-    let run = |rounds| {
-        #[cfg(target_arch = "x86_64")]
-        if precision == Precision::Bf16 && has_avx512_bf16() {
-            // SAFETY: the features were just found.
-            return unsafe { multiply_and_add_pairs(rounds) };
-        }
-        multiply_and_add(rounds)
+    let run = || {
+        let bf16 = if precision == Precision::Bf16 { multiply_and_add_bf16(1 << 24) } else { None };
+        bf16.unwrap_or_else(|| multiply_and_add(1 << 24))
     };
-    let started = Instant::now();
-    let operations: f64 = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| run(ROUNDS))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or(f64::NAN)).sum()
-    });
-    operations / started.elapsed().as_secs_f64()
+    fastest(5, || {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or(f64::NAN)).sum()
+        })
+    })
+}
+
+/// Whether the processor has an instruction for bf16 that does clearly more in the same time than that for `f32`, as measured
+/// when this is first called: that for pairs may do twice as much, or less, and that for tiles up to sixteen times.
+pub(crate) fn bf16_is_faster() -> bool {
+    /// Some milliseconds at most.
+    const ROUNDS: usize = 1 << 13;
+    /// What rounding costs besides, and more, so that chance does not decide.
+    const CLEARLY: f64 = 1.2;
+    static IS_FASTER: OnceLock<bool> = OnceLock::new();
+    *IS_FASTER.get_or_init(|| {
+        multiply_and_add_bf16(1).is_some()
+            && fastest(20, || multiply_and_add_bf16(ROUNDS).unwrap_or(0.0))
+                > CLEARLY * fastest(20, || multiply_and_add(ROUNDS))
+    })
+}
+
+/// The most operations per second in so many runs of something that returns their number: whatever disturbs makes it slower.
+fn fastest(runs: usize, run: impl Fn() -> f64) -> f64 {
+    let once = |_| {
+        let started = Instant::now();
+        run() / started.elapsed().as_secs_f64()
+    };
+    (0..runs).map(once).fold(0.0, f64::max)
+}
+
+/// Keeps the best instruction for bf16 busy, if there is one; returns the number of operations.
+fn multiply_and_add_bf16(rounds: usize) -> Option<f64> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let pairs = || {
+            // SAFETY: the features are found just before.
+            has_avx512_bf16().then(|| unsafe { multiply_and_add_pairs(rounds) })
+        };
+        amx::multiply_pairs(rounds).or_else(pairs)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
 }
 
 multiversion! {
-    /// Returns the number of operations.
+    /// That for `f32`.
     fn multiply_and_add(rounds: usize) -> f64 {
         chains::<_, 12>(SIMD, rounds, |sum, factor, addend| SIMD.fma(sum, factor, addend))
     }
@@ -84,33 +116,6 @@ fn multiply_and_add_pairs(rounds: usize) -> f64 {
     // SAFETY: this runs only where the features were found.
     const SIMD: Avx512Bf16 = unsafe { Avx512Bf16::new() };
     2.0 * chains::<_, 24>(SIMD, rounds, |sum, factor, other| SIMD.fma_pairs(factor, other, sum))
-}
-
-/// Whether the processor has an instruction for pairs of bf16 that does clearly more in the same time than that for `f32`, as
-/// measured when this is first called: it may do twice as much, and with processors that have another unit for bf16 less.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn bf16_is_faster() -> bool {
-    /// Some microseconds.
-    const ROUNDS: usize = 1 << 13;
-    /// What rounding costs besides, and more, so that chance does not decide.
-    const CLEARLY: f64 = 1.2;
-    static IS_FASTER: OnceLock<bool> = OnceLock::new();
-    *IS_FASTER.get_or_init(|| {
-        if !has_avx512_bf16() {
-            return false;
-        }
-        let rate = |run: &dyn Fn(usize) -> f64| {
-            let once = |_| {
-                let started = Instant::now();
-                run(ROUNDS) / started.elapsed().as_secs_f64()
-            };
-            // Whatever disturbs makes it slower.
-            (0..20).map(once).fold(0.0, f64::max)
-        };
-        // SAFETY: the features were just found.
-        let pairs = |rounds| unsafe { multiply_and_add_pairs(rounds) };
-        rate(&pairs) > CLEARLY * rate(&multiply_and_add)
-    })
 }
 
 /// So many sums beside each other, enough to wait for none and few enough for all registers. Returns the number of operations

@@ -55,8 +55,8 @@ pub struct Args {
     /// Threads; all cores if not given.
     #[arg(long, help_heading = None)]
     threads: Option<usize>,
-    /// Number format of the products: f32; int8, which is faster where the processor has AVX-512 VNNI, and rounds; bf16, on
-    /// some with AVX-512 BF16, and rounds less; or auto, the faster of f32 and bf16, as measured
+    /// Number format of the products: f32; int8, which is faster where the processor has AVX-512 VNNI or AMX, and rounds; bf16,
+    /// on those with AMX or AMD's AVX-512 BF16, and rounds less; or auto, the faster of f32 and bf16, as measured
     #[arg(long, value_name = "FORMAT", default_value = "f32", help_heading = None)]
     precision: Precision,
 }

@@ -123,7 +123,7 @@ struct PretrainingFlags {
     /// How much the states of the encoder to imitate count beside the hidden sub-words [default: 1]
     #[arg(long, requires = "imitate")]
     imitation_weight: Option<f64>,
-    /// Number format of the products: f32, bf16 (rounded factors; faster on some processors with AVX-512 BF16), or auto, the
+    /// Number format of the products: f32, bf16 (rounded factors; faster on processors with AMX or AMD's AVX-512 BF16), or auto, the
     /// faster of the two, as measured [default: f32]
     #[arg(long, value_name = "FORMAT")]
     precision: Option<Precision>,

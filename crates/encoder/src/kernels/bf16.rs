@@ -5,9 +5,12 @@
 //! `sum_k a[m, k] b[k, n]` the rows of a row-major `a` become pairs by [`Rounded::along`], those of a row-major `b` by
 //! [`Rounded::across`]. An inner dimension of odd length is filled up with a zero.
 //!
-//! Where the processor lacks the instruction, pairs are taken apart and multiplied one after the other, in the order
-//! of the instruction: the sums are the same, but for subnormal numbers, which the instruction takes for zeros (Intel 64 and
-//! IA-32 Architectures Software Developer's Manual, VDPBF16PS).
+//! Where the processor has AMX, its tiles multiply the pairs ([`tiles`]), and add in another order. Where it has neither, pairs
+//! are taken apart and multiplied one after the other, in the order of the instruction: the sums are the same, but for subnormal
+//! numbers, which the instruction takes for zeros (Intel 64 and IA-32 Architectures Software Developer's Manual, VDPBF16PS).
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod tiles;
 
 use std::cell::RefCell;
 
@@ -62,6 +65,8 @@ impl Element for Pair {
     const PRODUCTS: [&'static str; 3] =
         ["matmul, bf16, forward", "matmul, bf16, back to inputs", "matmul, bf16, back to weights"];
     const KERNELS: &'static [&'static Gemm<Self>] = &[
+        #[cfg(target_arch = "x86_64")]
+        &tiles::GEMM,
         #[cfg(target_arch = "x86_64")]
         &gemm::avx512_bf16::gemm(),
         #[cfg(target_arch = "x86_64")]

@@ -1,12 +1,14 @@
 //! The inner loops of matrix products: a block of sums held in registers while the inner dimension runs.
 //!
 //! After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008. A block is up to
-//! [`Gemm::rows`] rows by three vectors. For every step of the inner dimension three vectors of `b` are loaded, and each of
-//! the rows' elements of `a` is multiplied with all. For that `b` lies in *panels*: three vectors of its columns, row
-//! after row.
+//! [`Gemm::rows`] rows by the columns of a *panel*, three vectors of the columns of `b`, row after row. For every step of the
+//! inner dimension the three vectors are loaded, and each of the rows' elements of `a` is multiplied with all. (Tiles take
+//! panels, too, but sixteen steps at a time, see [`bf16`].)
 //!
-//! An element's sum is one chain over the inner dimension, whatever the sizes of block and matrix: a row of the result
-//! does not depend on how many other rows there are.
+//! The order in which an element's sum is added up depends on the inner dimension, and with tiles on the number of columns, but
+//! not on the rows: a row of the result does not depend on how many other rows there are.
+//!
+//! [`bf16`]: super::bf16
 
 use std::cell::RefCell;
 
@@ -39,8 +41,8 @@ pub(crate) enum Columns {
     Apart(usize),
 }
 
-/// Rows by columns of the largest block of all.
-const LARGEST_BLOCK: usize = 8 * VECTORS * 16;
+/// Rows by columns of the largest block of all, one of tiles.
+pub(super) const LARGEST_BLOCK: usize = 32 * VECTORS * 16;
 /// Vectors in a row of a block: with eight rows (AVX-512) or four they fill the registers, and a row's element is used as
 /// often as it can be.
 const VECTORS: usize = 3;
@@ -99,28 +101,58 @@ impl Element for f32 {
     }
 }
 
-/// `(inner dimension, a, a's stride, panel, to, to's row stride, destination)`
-type Block<T> = unsafe fn(usize, *const T, usize, *const T, *mut f32, usize, Destination);
+/// A product for [`Gemm::product`].
+pub(super) struct Product<'a, T> {
+    pub(super) rows: usize,
+    pub(super) inner: usize,
+    pub(super) a: *const T,
+    pub(super) lie: Rows,
+    pub(super) panels: &'a [T],
+    pub(super) columns: usize,
+    pub(super) to: *mut f32,
+    /// How far apart rows begin.
+    pub(super) to_stride: usize,
+    pub(super) destination: Destination,
+}
+
+/// Some rows of a product, by the columns of one panel.
+pub(super) struct Block<T> {
+    pub(super) rows: usize,
+    pub(super) inner: usize,
+    pub(super) a: *const T,
+    /// How far apart rows of `a` begin, or else its columns.
+    pub(super) stride: usize,
+    pub(super) rows_apart: bool,
+    pub(super) panel: *const T,
+    /// Of the panel.
+    pub(super) vectors: usize,
+    pub(super) to: *mut f32,
+    pub(super) to_stride: usize,
+    pub(super) destination: Destination,
+}
 
 /// The kernels of one instruction set.
 pub(crate) struct Gemm<T: 'static = f32> {
     /// Of the instruction set.
     #[cfg_attr(not(test), expect(dead_code, reason = "for messages of tests"))]
-    name: &'static str,
+    pub(super) name: &'static str,
     /// Elements in a vector.
-    lanes: usize,
+    pub(super) lanes: usize,
+    /// The most rows of a block.
+    pub(super) rows: usize,
     /// Whether the processor has the instructions.
-    present: fn() -> bool,
-    /// By number of rows less one and of vectors less one, for [`Rows::Apart`] and [`Rows::Together`].
-    apart: &'static [[Block<T>; VECTORS]],
-    together: &'static [[Block<T>; VECTORS]],
+    pub(super) present: fn() -> bool,
+    /// See [`Self::product`]; the instructions must be present.
+    pub(super) product: unsafe fn(&Self, &Product<'_, T>),
     /// Transposes a square of `lanes` by `lanes`: `(from, its row stride, its rows, to, its row stride)`; see
     /// [`Simd::transpose`].
-    transpose: unsafe fn(*const T, usize, usize, *mut T, usize),
+    pub(super) transpose: unsafe fn(*const T, usize, usize, *mut T, usize),
     /// Copies whole vectors: `(from, its row stride, rows, columns, to, its row stride)`.
-    copy: unsafe fn(*const T, usize, usize, usize, *mut T, usize),
-    /// Packs whole blocks of rows: `(from, distance of columns, inner dimension, blocks, to)`.
-    blocks: unsafe fn(*const T, usize, usize, usize, *mut T),
+    pub(super) copy: unsafe fn(*const T, usize, usize, usize, *mut T, usize),
+    /// See [`Self::pack_rows`]; the instructions must be present: `(from, distance of columns, inner dimension, rows, to)`.
+    pub(super) pack_rows: unsafe fn(*const T, usize, usize, usize, *mut T),
+    /// See [`Self::add_row_sums`].
+    pub(super) add_row_sums: fn(&[T], usize, &mut [f32]),
 }
 
 impl<T: Element> Gemm<T> {
@@ -131,7 +163,7 @@ impl<T: Element> Gemm<T> {
 
     /// The most rows of a block.
     pub(crate) fn rows(&self) -> usize {
-        self.apart.len()
+        self.rows
     }
 
     /// The columns of a panel, but for the last one, which may have fewer vectors.
@@ -217,31 +249,21 @@ impl<T: Element> Gemm<T> {
         }
     }
 
-    /// Packs `rows` rows of `inner` elements, whose columns of neighbours begin `stride` apart at `from`, block after block.
+    /// Packs `rows` rows of `inner` elements, whose columns of neighbours begin `stride` apart at `from`, as
+    /// [`Rows::Packed`]: how, is the kernels' own affair.
     ///
     /// # Safety
     /// `from` holds what the sizes say.
     pub(crate) unsafe fn pack_rows(&self, from: *const T, stride: usize, inner: usize, rows: usize, to: &mut [T]) {
         assert_eq!(to.len(), rows * inner, "the rows fit: this is a bug");
-        let whole = rows / self.rows();
         // SAFETY: the caller's, and the assertion.
-        unsafe { (self.blocks)(from, stride, inner, whole, to.as_mut_ptr()) };
-        let done = whole * self.rows();
-        if done < rows {
-            for (step, to) in to[done * inner..].chunks_exact_mut(rows - done).enumerate() {
-                for (row, to) in to.iter_mut().enumerate() {
-                    // SAFETY: the caller's.
-                    *to = unsafe { *from.add(step * stride + done + row) };
-                }
-            }
-        }
+        unsafe { (self.pack_rows)(from, stride, inner, rows, to.as_mut_ptr()) };
     }
 
     /// Adds to `sums` the sum of each of the rows that [`Self::pack_rows`] left in `packed`.
     pub(crate) fn add_row_sums(&self, packed: &[T], inner: usize, sums: &mut [f32]) {
-        for (block, sums) in packed.chunks(self.rows() * inner).zip(sums.chunks_mut(self.rows())) {
-            T::add_columns(block, sums);
-        }
+        assert_eq!(packed.len(), sums.len() * inner, "there is a sum for each row: this is a bug");
+        (self.add_row_sums)(packed, inner, sums);
     }
 
     /// `rows` rows of `a` times the panels, into as many rows of `columns` numbers at `to`, rows `to_stride` apart.
@@ -260,32 +282,52 @@ impl<T: Element> Gemm<T> {
         destination: Destination,
     ) {
         assert!(panels.len() >= self.padded(columns) * inner, "the panels fit: this is a bug");
-        for top in (0..rows).step_by(self.rows()) {
-            let bottom = rows.min(top + self.rows());
-            let (kernels, stride, row_stride) = match lie {
-                Rows::Apart(stride) => (self.apart, stride, stride),
-                Rows::Together(stride) => (self.together, stride, 1),
-                Rows::Packed => (self.together, bottom - top, inner),
+        let product = Product { rows, inner, a, lie, panels, columns, to, to_stride, destination };
+        // SAFETY: the caller's; the kernels are for instructions that `get` found.
+        unsafe { (self.product)(self, &product) };
+    }
+}
+
+impl<T: Element> Product<'_, T> {
+    /// Has `kernel` compute it, block after block. Packed rows are taken to lie block after block, and in a block column after
+    /// column.
+    ///
+    /// # Safety
+    /// The operands and the destination hold what the sizes say, and nobody else uses the latter.
+    #[inline(always)]
+    pub(super) unsafe fn in_blocks(&self, gemm: &Gemm<T>, mut kernel: impl FnMut(&Block<T>)) {
+        let Self { rows, inner, columns, to_stride, destination, .. } = *self;
+        assert!(gemm.rows * gemm.columns() <= LARGEST_BLOCK, "a block fits: this is a bug");
+        let mut edge = [0.0; LARGEST_BLOCK];
+        for top in (0..rows).step_by(gemm.rows) {
+            let rows = gemm.rows.min(rows - top);
+            let (rows_apart, stride, row_stride) = match self.lie {
+                Rows::Apart(stride) => (true, stride, stride),
+                Rows::Together(stride) => (false, stride, 1),
+                Rows::Packed => (false, rows, inner),
             };
-            for (left, width) in self.panels(columns) {
-                let kernel = kernels[bottom - top - 1][width / self.lanes - 1];
-                let panel = panels[left * inner..].as_ptr();
-                // SAFETY: the caller's; a table's kernels are for instructions that `get` found.
-                unsafe {
-                    let a = a.add(top * row_stride);
-                    let to = to.add(top * to_stride + left);
-                    if left + width <= columns {
-                        kernel(inner, a, stride, panel, to, to_stride, destination);
-                        continue;
-                    }
-                    // The last panel has columns that the destination has not.
-                    let mut edge = [0.0; LARGEST_BLOCK];
-                    kernel(inner, a, stride, panel, edge.as_mut_ptr(), width, Destination::Overwrite);
-                    for (row, sums) in edge.chunks_exact(width).take(bottom - top).enumerate() {
-                        let to = std::slice::from_raw_parts_mut(to.add(row * to_stride), columns - left);
-                        for (to, sum) in to.iter_mut().zip(sums) {
-                            *to = if destination == Destination::Accumulate { *to + sum } else { *sum };
-                        }
+            for (left, width) in gemm.panels(columns) {
+                let panel = self.panels[left * inner..].as_ptr();
+                // SAFETY: the caller's.
+                let (a, to) = unsafe { (self.a.add(top * row_stride), self.to.add(top * to_stride + left)) };
+                let vectors = width / gemm.lanes;
+                let block = Block { rows, inner, a, stride, rows_apart, panel, vectors, to, to_stride, destination };
+                if left + width <= columns {
+                    kernel(&block);
+                    continue;
+                }
+                // The last panel has columns that the destination has not.
+                kernel(&Block {
+                    to: edge.as_mut_ptr(),
+                    to_stride: width,
+                    destination: Destination::Overwrite,
+                    ..block
+                });
+                for (row, sums) in edge.chunks_exact(width).take(rows).enumerate() {
+                    // SAFETY: the caller's.
+                    let to = unsafe { std::slice::from_raw_parts_mut(to.add(row * to_stride), columns - left) };
+                    for (to, sum) in to.iter_mut().zip(sums) {
+                        *to = if destination == Destination::Accumulate { *to + sum } else { *sum };
                     }
                 }
             }
@@ -315,18 +357,19 @@ unsafe fn copy<S: Simd, T: Element>(
     }
 }
 
-/// See [`Gemm::pack_rows`].
+/// See [`Gemm::pack_rows`]: for each block the `ROWS` elements of a column, column after column.
 ///
 /// # Safety
-/// `from` and `to` hold so many blocks of `ROWS` rows.
+/// `from` and `to` hold so many rows.
 #[inline(always)]
-unsafe fn blocks<T: Element, const ROWS: usize>(
+unsafe fn pack_rows<T: Element, const ROWS: usize>(
     from: *const T,
     stride: usize,
     inner: usize,
-    blocks: usize,
+    rows: usize,
     to: *mut T,
 ) {
+    let blocks = rows / ROWS;
     for step in 0..inner {
         for block in 0..blocks {
             // SAFETY: the caller's.
@@ -336,21 +379,22 @@ unsafe fn blocks<T: Element, const ROWS: usize>(
             }
         }
     }
+    let done = blocks * ROWS;
+    for step in 0..inner {
+        for row in done..rows {
+            // SAFETY: the caller's.
+            unsafe { *to.add(done * inner + step * (rows - done) + row - done) = *from.add(step * stride + row) };
+        }
+    }
 }
 
-/// A block of products: `ROWS` rows of `a` times one panel of `WIDTH` vectors. `APART` says which of the two ways `a` lies.
+/// A block of products of `ROWS` rows of `a` and one panel of `WIDTH` vectors. `APART` says which of the two ways `a` lies.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn block<S: Simd, T: Element, const ROWS: usize, const WIDTH: usize, const APART: bool>(
     simd: S,
-    inner: usize,
-    a: *const T,
-    stride: usize,
-    panel: *const T,
-    to: *mut f32,
-    to_stride: usize,
-    destination: Destination,
+    block: &Block<T>,
 ) {
+    let Block { inner, a, stride, panel, to, to_stride, destination, .. } = *block;
     let mut sums = [[simd.splat(0.0); WIDTH]; ROWS];
     for step in 0..inner {
         let mut b = [simd.splat(0.0); WIDTH];
@@ -385,20 +429,29 @@ macro_rules! kernels {
         pub(super) mod $module {
             use super::*;
 
+            const ROWS: usize = [$($rows),+].len();
+
             $(#[$feature])?
             #[allow(unused_unsafe)]
-            unsafe fn of<T: Element, const ROWS: usize, const WIDTH: usize, const APART: bool>(
-                inner: usize,
-                a: *const T,
-                stride: usize,
-                panel: *const T,
-                to: *mut f32,
-                to_stride: usize,
-                destination: Destination,
-            ) {
+            unsafe fn of<T: Element, const ROWS: usize, const WIDTH: usize, const APART: bool>(block: &Block<T>) {
                 // SAFETY: the caller's.
+                unsafe { super::block::<$simd, T, ROWS, WIDTH, APART>($new, block) };
+            }
+
+            /// # Safety
+            /// As of [`Gemm::product`]; the instructions are present.
+            unsafe fn product<T: Element>(gemm: &Gemm<T>, product: &Product<'_, T>) {
+                type Kernels<T> = [[unsafe fn(&Block<T>); VECTORS]; ROWS];
+                let apart: &Kernels<T> =
+                    const { &[$([of::<T, $rows, 1, true>, of::<T, $rows, 2, true>, of::<T, $rows, 3, true>]),+] };
+                let together: &Kernels<T> =
+                    const { &[$([of::<T, $rows, 1, false>, of::<T, $rows, 2, false>, of::<T, $rows, 3, false>]),+] };
+                // SAFETY: the caller's; the instructions are present.
                 unsafe {
-                    block::<$simd, T, ROWS, WIDTH, APART>($new, inner, a, stride, panel, to, to_stride, destination);
+                    product.in_blocks(gemm, |block| {
+                        let kernels = if block.rows_apart { apart } else { together };
+                        kernels[block.rows - 1][block.vectors - 1](block);
+                    });
                 }
             }
 
@@ -431,10 +484,21 @@ macro_rules! kernels {
 
             $(#[$feature])?
             #[allow(unused_unsafe)]
-            unsafe fn blocks<T: Element>(from: *const T, stride: usize, inner: usize, blocks: usize, to: *mut T) {
-                const ROWS: usize = [$($rows),+].len();
+            unsafe fn pack_rows<T: Element>(
+                from: *const T,
+                stride: usize,
+                inner: usize,
+                rows: usize,
+                to: *mut T,
+            ) {
                 // SAFETY: the caller's.
-                unsafe { super::blocks::<T, ROWS>(from, stride, inner, blocks, to) };
+                unsafe { super::pack_rows::<T, ROWS>(from, stride, inner, rows, to) };
+            }
+
+            fn add_row_sums<T: Element>(packed: &[T], inner: usize, sums: &mut [f32]) {
+                for (block, sums) in packed.chunks(ROWS * inner).zip(sums.chunks_mut(ROWS)) {
+                    T::add_columns(block, sums);
+                }
             }
 
             pub(in crate::kernels) const fn gemm<T: Element>() -> Gemm<T> {
@@ -442,11 +506,12 @@ macro_rules! kernels {
                     name: $name,
                     lanes: <$simd>::LANES,
                     present: $present,
-                    apart: const { &[$([of::<T, $rows, 1, true>, of::<T, $rows, 2, true>, of::<T, $rows, 3, true>]),+] },
-                    together: const { &[$([of::<T, $rows, 1, false>, of::<T, $rows, 2, false>, of::<T, $rows, 3, false>]),+] },
+                    rows: ROWS,
+                    product: product::<T>,
                     transpose: transpose::<T>,
                     copy: copy::<T>,
-                    blocks: blocks::<T>,
+                    pack_rows: pack_rows::<T>,
+                    add_row_sums: add_row_sums::<T>,
                 }
             }
         }
@@ -468,139 +533,4 @@ kernels!(avx2, "AVX2", Avx2, Avx2::new(), crate::kernels::has_avx2, #[target_fea
 kernels!(portable, "portable", Portable, Portable, || true, , [1 2 3 4]);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        kernels::bf16::{Pair, Rounded},
-        random::Stream,
-    };
-
-    fn random(n: usize, site: u64) -> Vec<f32> {
-        let stream = Stream::new(1, 2, site);
-        (0..n).map(|i| stream.uniform(i as u32) as f32 - 0.5).collect()
-    }
-
-    /// How operands come to elements.
-    trait Operand: Element {
-        /// A matrix as it is, from one whose inner dimension runs along its rows.
-        fn along(values: &[f32], columns: usize) -> Vec<Self>;
-        /// The same with the inner dimension across.
-        fn across(values: &[f32], columns: usize) -> Vec<Self>;
-        /// What becomes of a number.
-        fn number(value: f32) -> f64;
-    }
-
-    impl Operand for f32 {
-        fn along(values: &[f32], _: usize) -> Vec<f32> {
-            values.to_vec()
-        }
-        fn across(values: &[f32], _: usize) -> Vec<f32> {
-            values.to_vec()
-        }
-        fn number(value: f32) -> f64 {
-            value.into()
-        }
-    }
-
-    impl Operand for Pair {
-        fn along(values: &[f32], columns: usize) -> Vec<Pair> {
-            Rounded::default().along(values, columns).values().to_vec()
-        }
-        fn across(values: &[f32], columns: usize) -> Vec<Pair> {
-            Rounded::default().across(values, columns).values().to_vec()
-        }
-        fn number(value: f32) -> f64 {
-            half::bf16::from_f32(value).into()
-        }
-    }
-
-    fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
-        (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns)).copied().collect()
-    }
-
-    /// Every way that the operands may lie, over odd shapes, against sums in f64 of the same operands; nothing beside the
-    /// result is written to.
-    fn compute_the_product<T: Operand>() {
-        for gemm in T::KERNELS.iter().filter(|gemm| (gemm.present)()) {
-            for (case, (m, n, k)) in [
-                (1, 1, 1),
-                (1, 50, 3),
-                (9, 17, 33),
-                (8, 48, 64),
-                (23, 100, 16),
-                (3, 7, 40),
-                (512, 33, 1),
-                (512, 20, 5),
-                (5, 35, 511),
-            ]
-            .into_iter()
-            .enumerate()
-            {
-                let (a, b) = (random(m * k, case as u64), random(k * n, 50 + case as u64));
-                let [a_number, b_number] =
-                    [&a, &b].map(|values| values.iter().map(|v| T::number(*v)).collect::<Vec<_>>());
-                // `a` as `[m, inner]` and `[inner, m]`, `b` as `[inner, n]` and `[n, inner]`.
-                let inner = k.div_ceil(T::NUMBERS);
-                let (a, a_t) = (T::along(&a, k), T::across(&transposed(&a, k), m));
-                let (b, b_t) = (T::across(&b, n), T::along(&transposed(&b, n), k));
-                let mut packed = vec![T::default(); m * inner];
-                // SAFETY: `a_t` is `[inner, m]`.
-                unsafe { gemm.pack_rows(a_t.as_ptr(), m, inner, m, &mut packed) };
-                let lies = [
-                    (a.as_ptr(), Rows::Apart(inner)),
-                    (a_t.as_ptr(), Rows::Together(m)),
-                    (packed.as_ptr(), Rows::Packed),
-                ];
-                for from in [(b.as_ptr(), Columns::Together(n)), (b_t.as_ptr(), Columns::Apart(inner))] {
-                    // Of what is not written to, sums are not numbers.
-                    let mut panels = T::along(&vec![f32::NAN; gemm.padded(n) * inner * T::NUMBERS], T::NUMBERS);
-                    // SAFETY: `b` is `[inner, n]`, `b_t` its transpose.
-                    unsafe { gemm.pack_columns(from, inner, n, &mut panels) };
-                    for a_lies in lies {
-                        for destination in [Destination::Overwrite, Destination::Accumulate] {
-                            let stride = n + 3;
-                            let start = random(m * stride, 200);
-                            let mut to = start.clone();
-                            let place = (to.as_mut_ptr(), stride);
-                            // SAFETY: all are as large as they are said to be.
-                            unsafe { gemm.product(m, inner, a_lies, &panels, n, place, destination) };
-                            for (i, (row, start)) in to.chunks(stride).zip(start.chunks(stride)).enumerate() {
-                                assert_eq!(row[n..], start[n..], "{}: written beside the result", gemm.name);
-                                for j in 0..n {
-                                    let sum: f64 = (0..k).map(|l| a_number[i * k + l] * b_number[l * n + j]).sum();
-                                    let before = if destination == Destination::Accumulate { start[j] } else { 0.0 };
-                                    let error = f64::from(row[j]) - sum - f64::from(before);
-                                    assert!(
-                                        error.abs() < 1e-5,
-                                        "{}: {m}x{n}x{k} at {i},{j}: off by {error}",
-                                        gemm.name
-                                    );
-                                }
-                            }
-                        }
-                    }
-                }
-                let mut sums = vec![1.0; m];
-                gemm.add_row_sums(&packed, inner, &mut sums);
-                for (sum, row) in sums.iter().zip(a_number.chunks(k)) {
-                    let error = f64::from(*sum) - 1.0 - row.iter().sum::<f64>();
-                    assert!(error.abs() < 1e-5, "{}: sum of a row is off by {error}", gemm.name);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_instruction_set_computes_the_product() {
-        compute_the_product::<f32>();
-    }
-
-    #[test]
-    fn every_instruction_set_computes_the_product_of_pairs() {
-        compute_the_product::<Pair>();
-        #[cfg(target_arch = "x86_64")]
-        if !crate::kernels::has_avx512_bf16() {
-            println!("no AVX-512 BF16 here: its kernels were not tested");
-        }
-    }
-}
+mod tests;

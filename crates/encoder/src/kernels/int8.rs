@@ -10,8 +10,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::amx::{self, Elements, Tiles};
 use super::{ROW_CHUNK, matmul::Outputs, multiversion, share, simd};
-use crate::profile;
+use crate::{buffer::Buffer, profile};
 
 /// Elements of the inner dimension that one instruction multiplies and adds up.
 const GROUP: usize = 4;
@@ -26,7 +28,7 @@ const TILE_COLUMNS: usize = 4 * PANEL;
 pub(crate) struct Weights {
     /// Panels of 48 columns of the product (rows of the matrix): for every four elements of the inner dimension, four
     /// numbers of each.
-    panels: Vec<i8>,
+    panels: Buffer<[i8; GROUP]>,
     /// `scale_n`
     scales: Vec<f32>,
     /// `scale_n sum_k q`
@@ -39,7 +41,7 @@ impl Weights {
         let rows = values.len() / inner;
         let (padded, groups) = (rows.next_multiple_of(LANES), inner.div_ceil(GROUP));
         let mut weights = Self {
-            panels: vec![0; padded * groups * GROUP],
+            panels: Buffer::zeros(padded * groups),
             scales: vec![0.0; padded],
             offsets: vec![0.0; padded],
             inner,
@@ -55,7 +57,7 @@ impl Weights {
             for (k, v) in row.iter().enumerate() {
                 let q = if scale > 0.0 { (v / scale).round() as i8 } else { 0 };
                 sum += i32::from(q);
-                weights.panels[left * groups * GROUP + (k / GROUP * width + n - left) * GROUP + k % GROUP] = q;
+                weights.panels[left * groups + k / GROUP * width + n - left][k % GROUP] = q;
             }
             weights.scales[n] = scale;
             weights.offsets[n] = scale * sum as f32;
@@ -74,17 +76,17 @@ fn panel_width(left: usize, padded: usize) -> usize {
 /// Activations as whole numbers, for one product at a time.
 #[derive(Default)]
 pub(crate) struct Activations {
-    /// `[M, K]`, with `K` rounded up to whole groups.
-    numbers: Vec<u8>,
+    /// `[M, K]` in groups, the last one of a row filled up with zeros.
+    numbers: Buffer<[u8; GROUP]>,
     /// Scale and smallest value of each row.
     rows: Vec<(f32, f32)>,
 }
 
 impl Activations {
     fn set(&mut self, x: &[f32], inner: usize) {
-        let stride = inner.next_multiple_of(GROUP);
+        let stride = inner.div_ceil(GROUP);
         let rows = x.len() / inner;
-        self.numbers.resize(rows * stride, 0);
+        self.numbers.resize(rows * stride);
         self.rows.resize(rows, (0.0, 0.0));
         self.numbers
             .par_chunks_mut(ROW_CHUNK * stride)
@@ -95,11 +97,11 @@ impl Activations {
 }
 
 multiversion! {
-    fn quantise(x: &[f32], inner: usize, numbers: &mut [u8], rows: &mut [(f32, f32)]) {
+    fn quantise(x: &[f32], inner: usize, numbers: &mut [[u8; GROUP]], rows: &mut [(f32, f32)]) {
         /// Adding 2^23 rounds to a whole number, which then sits in the low bits.
         const ROUND: f32 = 8_388_608.0;
-        let stride = inner.next_multiple_of(GROUP);
-        for ((x, numbers), row) in x.chunks_exact(inner).zip(numbers.chunks_exact_mut(stride)).zip(rows) {
+        for ((x, numbers), row) in x.chunks_exact(inner).zip(numbers.chunks_exact_mut(inner.div_ceil(GROUP))).zip(rows) {
+            let numbers = numbers.as_flattened_mut();
             let (smallest, largest) = (simd::smallest(SIMD, x), simd::largest(SIMD, x));
             let scale = (largest - smallest) / 255.0;
             let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
@@ -130,15 +132,15 @@ pub(crate) fn matmul_then<const COUNT: usize>(
     let _timer = profile::matmul_timer("matmul, int8", 2.0 * (m * n * k) as f64, m * n + m * k + n * k / 4);
     activations.set(x, k);
     let (row_tiles, column_tiles) = (m.div_ceil(TILE_ROWS), n.div_ceil(TILE_COLUMNS));
-    let block = Block::get();
     (0..row_tiles * column_tiles).into_par_iter().for_each(|tile| {
-        let rows = share(tile / column_tiles, row_tiles, m, BLOCK_ROWS);
+        let mut unit = Unit::get();
+        let rows = share(tile / column_tiles, row_tiles, m, unit.rows());
         let columns = share(tile % column_tiles, column_tiles, n, PANEL);
-        for top in rows.clone().step_by(BLOCK_ROWS) {
-            let rows = top..rows.end.min(top + BLOCK_ROWS);
+        for top in rows.clone().step_by(unit.rows()) {
+            let rows = top..rows.end.min(top + unit.rows());
             let to = (outputs.at(top, columns.start), n);
             // SAFETY: these columns of the rows lie in the tile, and tiles are disjoint.
-            unsafe { block.product(activations, weights, rows.clone(), columns.clone(), to) };
+            unsafe { unit.product(activations, weights, rows.clone(), columns.clone(), to) };
             for row in rows {
                 // SAFETY: as above.
                 let (y, others) = unsafe { outputs.part(row, &columns) };
@@ -161,20 +163,63 @@ struct Place<'a> {
     stride: usize,
 }
 
+impl Place<'_> {
+    /// Puts a row's sums there.
+    ///
+    /// # Safety
+    /// The row is there for nobody else.
+    unsafe fn put(&self, row: usize, sums: &[i32]) {
+        // SAFETY: the caller's.
+        let to = unsafe { std::slice::from_raw_parts_mut(self.to.add(row * self.stride), self.scales.len()) };
+        to_numbers(sums, self.rows[row], self.scales, self.offsets, to);
+    }
+}
+
+multiversion! {
+    fn to_numbers(sums: &[i32], row: (f32, f32), scales: &[f32], offsets: &[f32], to: &mut [f32]) {
+        let (scale, smallest) = row;
+        for (((to, sum), column_scale), offset) in to.iter_mut().zip(sums).zip(scales).zip(offsets) {
+            *to = *sum as f32 * (scale * column_scale) + smallest * offset;
+        }
+    }
+}
+
 /// `(groups, activations, their row stride, panel, place)`
-type Kernel = unsafe fn(usize, *const u8, usize, *const i8, &Place<'_>);
+type Kernel = unsafe fn(usize, *const [u8; GROUP], usize, *const [i8; GROUP], &Place<'_>);
 
-/// The kernels of one instruction set, by number of rows less one and of vectors less one.
-#[derive(Clone, Copy)]
-struct Block(&'static [[Kernel; 3]; BLOCK_ROWS]);
+/// By number of rows less one and of vectors less one.
+type Kernels = [[Kernel; 3]; BLOCK_ROWS];
 
-impl Block {
+/// What multiplies, for one thread.
+enum Unit {
+    Vectors(&'static Kernels),
+    /// With room for the sums of a block, which tiles cannot scale.
+    #[cfg(target_arch = "x86_64")]
+    Tiles(Tiles, Buffer<i32>),
+}
+
+impl Unit {
+    /// The best of this processor.
     fn get() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if super::has_avx512() && is_x86_feature_detected!("avx512vnni") {
-            return Self(&VNNI);
+        {
+            if let Some(tiles) = Tiles::get(Elements::Bytes) {
+                return Self::Tiles(tiles, Buffer::zeros(amx::ROWS * PANEL));
+            }
+            if has_vnni() {
+                return Self::Vectors(&VNNI);
+            }
         }
-        Self(&PORTABLE)
+        Self::Vectors(&PORTABLE)
+    }
+
+    /// The most rows of a block.
+    fn rows(&self) -> usize {
+        match self {
+            Self::Vectors(_) => BLOCK_ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(..) => amx::ROWS,
+        }
     }
 
     /// The products of a block of rows and so many columns, the first of which begins a panel, to rows that begin
@@ -183,18 +228,18 @@ impl Block {
     /// # Safety
     /// `to` has places for as many, and nobody else uses them.
     unsafe fn product(
-        self,
+        &mut self,
         activations: &Activations,
         weights: &Weights,
         rows: Range<usize>,
         columns: Range<usize>,
         (to, stride): (*mut f32, usize),
     ) {
-        let inner = weights.inner.next_multiple_of(GROUP);
-        let numbers = &activations.numbers[rows.start * inner..rows.end * inner];
+        let groups = weights.inner.div_ceil(GROUP);
+        let numbers = &activations.numbers[rows.start * groups..rows.end * groups];
         for left in columns.clone().step_by(PANEL) {
             let width = panel_width(left, weights.scales.len().next_multiple_of(LANES));
-            let panel = &weights.panels[left * inner..(left + width) * inner];
+            let panel = &weights.panels[left * groups..(left + width) * groups];
             let present = left..columns.end.min(left + width);
             let place = Place {
                 rows: &activations.rows[rows.clone()],
@@ -204,10 +249,27 @@ impl Block {
                 to: unsafe { to.add(left - columns.start) },
                 stride,
             };
-            let kernel = self.0[rows.len() - 1][width / LANES - 1];
-            // SAFETY: both operands were just cut to what the kernel reads, it is for instructions that `get` found, and the
-            // place is the caller's.
-            unsafe { kernel(inner / GROUP, numbers.as_ptr(), inner, panel.as_ptr(), &place) };
+            let vectors = width / LANES;
+            match self {
+                Self::Vectors(kernels) => {
+                    let kernel = kernels[rows.len() - 1][vectors - 1];
+                    // SAFETY: both operands were just cut to what the kernel reads, it is for instructions that `get` found, and
+                    // the place is the caller's.
+                    unsafe { kernel(groups, numbers.as_ptr(), groups, panel.as_ptr(), &place) };
+                }
+                #[cfg(target_arch = "x86_64")]
+                Self::Tiles(tiles, sums) => {
+                    let size = (rows.len(), groups, vectors);
+                    let numbers = (numbers.as_ptr().cast(), groups);
+                    let to = (sums.as_mut_ptr().cast(), width);
+                    // SAFETY: as above; there is room for the sums of the largest block.
+                    unsafe { tiles.block(size, numbers, panel.as_ptr().cast(), to, false) };
+                    for (row, sums) in sums.chunks_exact(width).take(rows.len()).enumerate() {
+                        // SAFETY: the place is the caller's.
+                        unsafe { place.put(row, sums) };
+                    }
+                }
+            }
         }
     }
 }
@@ -227,9 +289,15 @@ macro_rules! kernels {
     };
 }
 
+/// Whether the processor has AVX-512 VNNI.
 #[cfg(target_arch = "x86_64")]
-static VNNI: [[Kernel; 3]; BLOCK_ROWS] = kernels!(vnni);
-static PORTABLE: [[Kernel; 3]; BLOCK_ROWS] = kernels!(portable);
+fn has_vnni() -> bool {
+    super::has_avx512() && is_x86_feature_detected!("avx512vnni")
+}
+
+#[cfg(target_arch = "x86_64")]
+static VNNI: Kernels = kernels!(vnni);
+static PORTABLE: Kernels = kernels!(portable);
 
 /// # Safety
 /// The processor has AVX-512 VNNI; there are `ROWS` rows of so many groups, a panel of `VECTORS` vectors as high, and their
@@ -238,9 +306,9 @@ static PORTABLE: [[Kernel; 3]; BLOCK_ROWS] = kernels!(portable);
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn vnni<const ROWS: usize, const VECTORS: usize>(
     groups: usize,
-    numbers: *const u8,
+    numbers: *const [u8; GROUP],
     stride: usize,
-    panel: *const i8,
+    panel: *const [i8; GROUP],
     place: &Place<'_>,
 ) {
     #[allow(clippy::wildcard_imports)]
@@ -251,11 +319,11 @@ unsafe fn vnni<const ROWS: usize, const VECTORS: usize>(
         let mut q = [_mm512_setzero_si512(); VECTORS];
         for (vector, q) in q.iter_mut().enumerate() {
             // SAFETY: the caller's: the panel has this vector.
-            *q = unsafe { _mm512_loadu_si512(panel.add((group * VECTORS + vector) * LANES * GROUP).cast()) };
+            *q = unsafe { _mm512_loadu_si512(panel.add((group * VECTORS + vector) * LANES).cast()) };
         }
         for (row, sums) in sums.iter_mut().enumerate() {
             // SAFETY: the caller's: the row has this group.
-            let p = unsafe { numbers.add(row * stride + group * GROUP).cast::<i32>().read_unaligned() };
+            let p = unsafe { numbers.add(row * stride + group).cast::<i32>().read_unaligned() };
             let p = _mm512_set1_epi32(p);
             for (sum, q) in sums.iter_mut().zip(q) {
                 *sum = _mm512_dpbusd_epi32(*sum, p, q);
@@ -292,31 +360,28 @@ unsafe fn vnni<const ROWS: usize, const VECTORS: usize>(
 /// As above, on any processor.
 unsafe fn portable<const ROWS: usize, const VECTORS: usize>(
     groups: usize,
-    numbers: *const u8,
+    numbers: *const [u8; GROUP],
     stride: usize,
-    panel: *const i8,
+    panel: *const [i8; GROUP],
     place: &Place<'_>,
 ) {
     let width = VECTORS * LANES;
     // SAFETY: the caller's.
     let (numbers, panel) = unsafe {
         (
-            std::slice::from_raw_parts(numbers, (ROWS - 1) * stride + groups * GROUP),
-            std::slice::from_raw_parts(panel, groups * width * GROUP),
+            std::slice::from_raw_parts(numbers, (ROWS - 1) * stride + groups),
+            std::slice::from_raw_parts(panel, groups * width),
         )
     };
-    for (row, (scale, smallest)) in place.rows.iter().enumerate() {
+    for row in 0..ROWS {
         let mut sums = [0; PANEL];
-        for (p, panel) in numbers[row * stride..].as_chunks::<GROUP>().0.iter().zip(panel.chunks_exact(width * GROUP)) {
-            for (sum, q) in sums.iter_mut().zip(panel.as_chunks::<GROUP>().0) {
+        for (p, panel) in numbers[row * stride..].iter().zip(panel.chunks_exact(width)) {
+            for (sum, q) in sums.iter_mut().zip(panel) {
                 *sum += p.iter().zip(q).map(|(p, q)| i32::from(*p) * i32::from(*q)).sum::<i32>();
             }
         }
         // SAFETY: the caller's.
-        let to = unsafe { std::slice::from_raw_parts_mut(place.to.add(row * place.stride), place.scales.len()) };
-        for (((to, sum), column_scale), offset) in to.iter_mut().zip(sums).zip(place.scales).zip(place.offsets) {
-            *to = sum as f32 * (scale * column_scale) + smallest * offset;
-        }
+        unsafe { place.put(row, &sums) };
     }
 }
 
@@ -371,28 +436,57 @@ mod tests {
     /// And nothing is written beside the products.
     #[test]
     fn kernels_agree_and_rows_do_not_depend_on_each_other() {
-        let k = 50;
-        let (x, w) = (random(40 * k, 1), random(70 * k, 2));
+        /// Rows behind the last one, which no kernel is to touch.
+        const BEHIND: usize = 32;
+        type Named = (&'static str, fn() -> Unit);
+        let mut units: Vec<Named> = vec![("portable", || Unit::Vectors(&PORTABLE)), ("the best", Unit::get)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            units.push(("emulated tiles", || {
+                Unit::Tiles(amx::emulated::tiles(Elements::Bytes), Buffer::zeros(amx::ROWS * PANEL))
+            }));
+            if has_vnni() {
+                units.push(("VNNI", || Unit::Vectors(&VNNI)));
+            } else {
+                println!("no AVX-512 VNNI here: its kernels were not tested");
+            }
+            if !amx::present(Elements::Bytes) {
+                println!("no AMX here: its instructions were not tested");
+            }
+        }
+        let k = 90;
+        let (x, w) = (random(40 * k, 1), random(110 * k, 2));
         let mut activations = Activations::default();
         activations.set(&x, k);
-        for n in [1, 15, 16, 17, 47, 48, 49, 70] {
+        for n in [1, 15, 16, 17, 47, 48, 49, 110] {
             let weights = Weights::new(&w[..n * k], k);
             let stride = n + 3;
-            for rows in 1..=BLOCK_ROWS {
-                let [best, portable] = [Block::get(), Block(&PORTABLE)].map(|block| {
-                    let mut y = vec![f32::NAN; rows * stride];
-                    // SAFETY: there are so many rows of `n` places.
-                    unsafe { block.product(&activations, &weights, 3..3 + rows, 0..n, (y.as_mut_ptr(), stride)) };
-                    y
+            for rows in [1, 5, 7, 8, 16, 23, 32, 37] {
+                let results = units.iter().map(|(name, unit)| {
+                    let mut unit = unit();
+                    let mut y = vec![f32::NAN; (rows + BEHIND) * stride];
+                    for top in (0..rows).step_by(unit.rows()) {
+                        let some = 3 + top..3 + rows.min(top + unit.rows());
+                        let to = (y[top * stride..].as_mut_ptr(), stride);
+                        // SAFETY: there are so many rows of `n` places.
+                        unsafe { unit.product(&activations, &weights, some, 0..n, to) };
+                    }
+                    (name, y)
                 });
-                for (best, portable) in best.chunks(stride).zip(portable.chunks(stride)) {
-                    assert!(best[..n].iter().all(|v| v.is_finite()));
-                    assert_eq!(best[..n], portable[..n]);
-                    assert!(best[n..].iter().chain(&portable[n..]).all(|v| v.is_nan()));
+                let results: Vec<_> = results.collect();
+                let [(_, portable), others @ ..] = &results[..] else { unreachable!() };
+                for (row, y) in portable.chunks(stride).enumerate() {
+                    let n = if row < rows { n } else { 0 };
+                    assert!(y[..n].iter().all(|v| v.is_finite()) && y[n..].iter().all(|v| v.is_nan()));
+                    for (name, other) in others {
+                        let other = &other[row * stride..][..stride];
+                        assert_eq!(other[..n], y[..n], "{name}");
+                        assert!(other[n..].iter().all(|v| v.is_nan()), "{name}: written beside the products");
+                    }
                 }
             }
         }
-        let n = 70;
+        let n = 110;
         let all = product(&x, &w, k);
         for m in [1, 7, 8, 9, 39] {
             assert_eq!(product(&x[..m * k], &w, k), all[..m * n]);

@@ -22,8 +22,9 @@ const TILE_ROWS: usize = 384;
 const TILE_COLUMNS: usize = 192;
 /// Elements of the inner dimension that are multiplied at a time; between them the sums lie in the destination.
 const INNER: usize = 512;
-/// Blocks of rows that are packed at a time where rows must be packed: enough to read whole cache lines.
-const GROUP: usize = 6;
+/// Rows that are multiplied at a time, and packed before that where they must be: enough to read whole cache lines, and few
+/// enough that what becomes of their products finds these in the cache.
+const GROUP: usize = 48;
 
 /// A matrix operand, plain or transposed.
 #[derive(Clone, Copy)]
@@ -307,8 +308,9 @@ impl<T: Element, const N: usize> Tile<'_, T, N> {
                 Second::Matrix(b) => self.pack_columns(b, inner.clone(), panels),
                 Second::Packed(b) => b.part(&inner, self.columns.start),
             };
-            for top in self.rows.clone().step_by(GROUP * self.gemm.rows()) {
-                let rows = top..self.rows.end.min(top + GROUP * self.gemm.rows());
+            let group = GROUP.next_multiple_of(self.gemm.rows());
+            for top in self.rows.clone().step_by(group) {
+                let rows = top..self.rows.end.min(top + group);
                 let from = a.at(rows.start, inner.start);
                 let operand = if a.column_stride == 1 && self.row_sums.is_none() {
                     (from, Rows::Apart(a.row_stride))

@@ -7,6 +7,8 @@
 //! are added up in order: the same input gives the same bits however many threads there are.
 
 pub(crate) mod activation;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
 pub(crate) mod attention;
 pub(crate) mod bf16;
 pub(crate) mod crf;

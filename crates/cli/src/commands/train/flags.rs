@@ -64,7 +64,7 @@ struct TrainingFlags {
     #[arg(long)]
     head: Option<Head>,
     /// Number format of the products, which are nearly all of the arithmetic: f32, bf16 (rounded factors; faster on
-    /// some processors with AVX-512 BF16), or auto, the faster of the two, as measured [default: f32]
+    /// processors with AMX or AMD's AVX-512 BF16), or auto, the faster of the two, as measured [default: f32]
     #[arg(long, value_name = "FORMAT")]
     precision: Option<Precision>,
     /// The learning rate that the schedule scales [default: 1e-4]

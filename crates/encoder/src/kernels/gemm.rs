@@ -10,7 +10,7 @@
 //!
 //! [`bf16`]: super::bf16
 
-use std::cell::RefCell;
+use std::{cell::RefCell, mem::MaybeUninit};
 
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512, Avx512Bf16};
@@ -298,7 +298,7 @@ impl<T: Element> Product<'_, T> {
     pub(super) unsafe fn in_blocks(&self, gemm: &Gemm<T>, mut kernel: impl FnMut(&Block<T>)) {
         let Self { rows, inner, columns, to_stride, destination, .. } = *self;
         assert!(gemm.rows * gemm.columns() <= LARGEST_BLOCK, "a block fits: this is a bug");
-        let mut edge = [0.0; LARGEST_BLOCK];
+        let mut edge = [MaybeUninit::<f32>::uninit(); LARGEST_BLOCK];
         for top in (0..rows).step_by(gemm.rows) {
             let rows = gemm.rows.min(rows - top);
             let (rows_apart, stride, row_stride) = match self.lie {
@@ -318,12 +318,14 @@ impl<T: Element> Product<'_, T> {
                 }
                 // The last panel has columns that the destination has not.
                 kernel(&Block {
-                    to: edge.as_mut_ptr(),
+                    to: edge.as_mut_ptr().cast(),
                     to_stride: width,
                     destination: Destination::Overwrite,
                     ..block
                 });
-                for (row, sums) in edge.chunks_exact(width).take(rows).enumerate() {
+                // SAFETY: the kernel has just written these.
+                let edge = unsafe { std::slice::from_raw_parts(edge.as_ptr().cast::<f32>(), rows * width) };
+                for (row, sums) in edge.chunks_exact(width).enumerate() {
                     // SAFETY: the caller's.
                     let to = unsafe { std::slice::from_raw_parts_mut(to.add(row * to_stride), columns - left) };
                     for (to, sum) in to.iter_mut().zip(sums) {

@@ -90,6 +90,7 @@ fn fastest(runs: usize, run: impl Fn() -> f64) -> f64 {
 }
 
 /// Keeps the best instruction for bf16 busy, if there is one; returns the number of operations.
+#[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "no other processor's is used"))]
 fn multiply_and_add_bf16(rounds: usize) -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
     {

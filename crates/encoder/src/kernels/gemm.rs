@@ -42,7 +42,7 @@ pub(crate) enum Columns {
 }
 
 /// Rows by columns of the largest block of all, one of tiles.
-pub(super) const LARGEST_BLOCK: usize = 32 * VECTORS * 16;
+const LARGEST_BLOCK: usize = 32 * VECTORS * 16;
 /// Vectors in a row of a block: with eight rows (AVX-512) or four they fill the registers, and a row's element is used as
 /// often as it can be.
 const VECTORS: usize = 3;

@@ -439,6 +439,7 @@ mod tests {
         /// Rows behind the last one, which no kernel is to touch.
         const BEHIND: usize = 32;
         type Named = (&'static str, fn() -> Unit);
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "no other processor has others"))]
         let mut units: Vec<Named> = vec![("portable", || Unit::Vectors(&PORTABLE)), ("the best", Unit::get)];
         #[cfg(target_arch = "x86_64")]
         {

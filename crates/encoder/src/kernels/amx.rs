@@ -116,10 +116,12 @@ impl Tiles {
         let whole = inner / TILE * TILE;
         let rest = inner - whole;
         let width = vectors * TILE;
+        let steps = whole / TILE;
+        let operands = Operands { steps, a, stride, panel, panel_stride: width, to, to_stride, add };
         // SAFETY: the caller's.
         unsafe {
             if whole > 0 {
-                self.steps((rows, whole / TILE, vectors), (a, stride), panel, (to, to_stride), add);
+                self.steps(rows, operands);
             }
             if rest > 0 {
                 // The tiles' other elements are zeros, not whatever lies there.
@@ -130,40 +132,33 @@ impl Tiles {
                 let mut panel_rest = CacheLines([0; TILE * PANEL]);
                 panel.add(whole * width).copy_to_nonoverlapping(panel_rest.0.as_mut_ptr(), rest * width);
                 let (a, panel) = (a_rest.0.as_ptr(), panel_rest.0.as_ptr());
-                self.steps((rows, 1, vectors), (a, TILE), panel, (to, to_stride), add || whole > 0);
+                self.steps(rows, Operands { steps: 1, a, stride: TILE, panel, add: add || whole > 0, ..operands });
             }
         }
     }
 
-    /// [`Self::block`], of so many steps of [`TILE`] elements, at least one.
+    /// [`Self::block`] of whole steps.
     ///
     /// # Safety
     /// As there.
-    unsafe fn steps(
-        &mut self,
-        (rows, steps, vectors): (usize, usize, usize),
-        (a, stride): (*const u32, usize),
-        panel: *const u32,
-        (to, to_stride): (*mut u32, usize),
-        add: bool,
-    ) {
+    unsafe fn steps(&mut self, rows: usize, operands: Operands) {
         let Instructions { two_by_three, one_by_three, one_by_one, .. } = self.instructions;
-        let panel_stride = vectors * TILE;
+        let Operands { a, stride, panel, panel_stride: width, to, to_stride, .. } = operands;
         // SAFETY: the caller's; the unit is present if there is a `Self`, and shaped before each chain.
         unsafe {
-            if (rows, vectors) == (ROWS, 3) {
+            if (rows, width) == (ROWS, PANEL) {
                 self.set_rows(TILE);
-                return two_by_three(steps, a, stride, panel, panel_stride, to, to_stride, add);
+                return two_by_three(&operands);
             }
             for top in (0..rows).step_by(TILE) {
                 self.set_rows(TILE.min(rows - top));
-                let (a, to) = (a.add(top * stride), to.add(top * to_stride));
-                if vectors == 3 {
-                    one_by_three(steps, a, stride, panel, panel_stride, to, to_stride, add);
+                let operands = Operands { a: a.add(top * stride), to: to.add(top * to_stride), ..operands };
+                if width == PANEL {
+                    one_by_three(&operands);
                     continue;
                 }
-                for left in (0..panel_stride).step_by(TILE) {
-                    one_by_one(steps, a, stride, panel.add(left), panel_stride, to.add(left), to_stride, add);
+                for left in (0..width).step_by(TILE) {
+                    one_by_one(&Operands { panel: panel.add(left), to: operands.to.add(left), ..operands });
                 }
             }
         }
@@ -262,8 +257,22 @@ pub(crate) fn multiply_pairs(rounds: usize) -> Option<f64> {
 #[repr(align(64))]
 struct CacheLines<const N: usize>([u32; N]);
 
-/// `(steps, a, its stride, panel, its stride, to, its stride, whether to add)`, strides in elements.
-type Chain = unsafe fn(usize, *const u32, usize, *const u32, usize, *mut u32, usize, bool);
+/// What a chain multiplies, and where its sums are; strides in elements.
+#[derive(Clone, Copy)]
+struct Operands {
+    /// Of [`TILE`] elements, at least one.
+    steps: usize,
+    a: *const u32,
+    stride: usize,
+    panel: *const u32,
+    panel_stride: usize,
+    to: *mut u32,
+    to_stride: usize,
+    /// Whether sums are added to what is there.
+    add: bool,
+}
+
+type Chain = unsafe fn(&Operands);
 
 /// A function of [`Chain`] for tiles of sums, each at a place in the first (`to`) or second (`below`) 16 rows, with the
 /// instructions of a step. There tile 6 is of `a` and tile 7 of `b`.
@@ -272,17 +281,8 @@ macro_rules! chain {
         /// # Safety
         /// The unit is present and shaped, there are one step or more, the operands and sums are there, and nobody else uses the
         /// sums.
-        #[allow(clippy::too_many_arguments)]
-        pub(super) unsafe fn $name(
-            steps: usize,
-            a: *const u32,
-            stride: usize,
-            panel: *const u32,
-            panel_stride: usize,
-            to: *mut u32,
-            to_stride: usize,
-            add: bool,
-        ) {
+        pub(super) unsafe fn $name(operands: &super::Operands) {
+            let super::Operands { steps, a, stride, panel, panel_stride, to, to_stride, add } = *operands;
             // SAFETY: the caller's; where there is one row of tiles, what lies below is not used.
             unsafe {
                 asm!(
@@ -393,7 +393,7 @@ chains!(bytes, "tdpbusd");
 pub(super) mod emulated {
     use std::cell::Cell;
 
-    use super::{Chain, Elements, IN_USE, Instructions, TILE, Tiles};
+    use super::{Chain, Elements, IN_USE, Instructions, Operands, TILE, Tiles};
 
     thread_local! {
         static ROWS: Cell<usize> = const { Cell::new(0) };
@@ -410,17 +410,8 @@ pub(super) mod emulated {
     }
 
     /// Of `DOWN` by `ACROSS` tiles.
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn chain<const DOWN: usize, const ACROSS: usize, const BYTES: bool>(
-        steps: usize,
-        a: *const u32,
-        stride: usize,
-        panel: *const u32,
-        panel_stride: usize,
-        to: *mut u32,
-        to_stride: usize,
-        add: bool,
-    ) {
+    unsafe fn chain<const DOWN: usize, const ACROSS: usize, const BYTES: bool>(operands: &Operands) {
+        let Operands { steps, a, stride, panel, panel_stride, to, to_stride, add } = *operands;
         assert!(IN_USE.get() && ROWS.get() > 0 && steps > 0, "the tiles have a shape");
         for row in (0..DOWN).flat_map(|tile| (0..ROWS.get()).map(move |row| tile * TILE + row)) {
             for column in 0..ACROSS * TILE {

@@ -43,6 +43,8 @@ pub(crate) enum Columns {
 
 /// Rows by columns of the largest block of all, one of tiles.
 const LARGEST_BLOCK: usize = 32 * VECTORS * 16;
+/// Elements of the largest square that is transposed.
+const LARGEST_SQUARE: usize = 16 * 16;
 /// Vectors in a row of a block: with eight rows (AVX-512) or four they fill the registers, and a row's element is used as
 /// often as it can be.
 const VECTORS: usize = 3;
@@ -161,11 +163,6 @@ impl<T: Element> Gemm<T> {
         T::KERNELS.iter().find(|kernels| (kernels.present)()).expect("the last is for every processor: this is a bug")
     }
 
-    /// The most rows of a block.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// The columns of a panel, but for the last one, which may have fewer vectors.
     pub(crate) fn columns(&self) -> usize {
         VECTORS * self.lanes
@@ -227,7 +224,14 @@ impl<T: Element> Gemm<T> {
 
     /// # Safety
     /// `from` holds `columns` columns of neighbours, as long as the panel is high, that begin `stride` apart.
-    unsafe fn pack_apart(&self, from: *const T, stride: usize, columns: usize, width: usize, panel: &mut [T]) {
+    pub(super) unsafe fn pack_apart(
+        &self,
+        from: *const T,
+        stride: usize,
+        columns: usize,
+        width: usize,
+        panel: &mut [T],
+    ) {
         let (lanes, inner) = (self.lanes, panel.len() / width);
         let down = inner / lanes * lanes;
         for row in (0..down).step_by(lanes) {
@@ -235,8 +239,18 @@ impl<T: Element> Gemm<T> {
                 // SAFETY: the squares lie in the panel, and by the caller so many of their rows in what is at `from`.
                 unsafe {
                     let to = panel.as_mut_ptr().add(row * width + column);
+                    let from = from.add(column * stride + row);
                     let present = lanes.min(columns - column);
-                    (self.transpose)(from.add(column * stride + row), stride, present, to, width);
+                    if column + lanes <= width {
+                        (self.transpose)(from, stride, present, to, width);
+                        continue;
+                    }
+                    // The square is wider than what is left of the rows.
+                    let mut square = [T::default(); LARGEST_SQUARE];
+                    (self.transpose)(from, stride, present, square.as_mut_ptr(), lanes);
+                    for (row, square) in square.chunks_exact(lanes).take(lanes).enumerate() {
+                        to.add(row * width).copy_from_nonoverlapping(square.as_ptr(), width - column);
+                    }
                 }
             }
         }

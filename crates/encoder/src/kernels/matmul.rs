@@ -228,7 +228,7 @@ fn run<T: Element, const N: usize>(
         let gemm = Gemm::get();
         let tile = Tile {
             gemm,
-            rows: share(tile / column_tiles, row_tiles, m, gemm.rows()),
+            rows: share(tile / column_tiles, row_tiles, m, gemm.rows),
             columns: share(tile % column_tiles, column_tiles, n, gemm.columns()),
             outputs,
             row_sums,
@@ -308,7 +308,7 @@ impl<T: Element, const N: usize> Tile<'_, T, N> {
                 Second::Matrix(b) => self.pack_columns(b, inner.clone(), panels),
                 Second::Packed(b) => b.part(&inner, self.columns.start),
             };
-            let group = GROUP.next_multiple_of(self.gemm.rows());
+            let group = GROUP.next_multiple_of(self.gemm.rows);
             for top in self.rows.clone().step_by(group) {
                 let rows = top..self.rows.end.min(top + group);
                 let from = a.at(rows.start, inner.start);

@@ -73,32 +73,8 @@ unsafe fn product_with(mut tiles: Tiles, gemm: &Gemm<Pair>, product: &Product<'_
 /// # Safety
 /// As of [`Gemm::pack_rows`]; AVX-512 is present.
 unsafe fn pack_rows(from: *const Pair, stride: usize, inner: usize, rows: usize, to: *mut Pair) {
-    let whole = rows / TILE * TILE;
-    for left in (0..inner).step_by(TILE) {
-        let columns = TILE.min(inner - left);
-        for top in (0..whole).step_by(TILE) {
-            // SAFETY: the caller's.
-            unsafe {
-                let (from, to) = (from.add(left * stride + top), to.add(top * inner + left));
-                if columns == TILE {
-                    (VECTORS.transpose)(from, stride, TILE, to, inner);
-                    continue;
-                }
-                // The square is wider than what is left of the rows.
-                let mut square = [Pair::default(); TILE * TILE];
-                (VECTORS.transpose)(from, stride, columns, square.as_mut_ptr(), TILE);
-                for (row, square) in square.chunks_exact(TILE).enumerate() {
-                    to.add(row * inner).copy_from_nonoverlapping(square.as_ptr(), columns);
-                }
-            }
-        }
-    }
-    for row in whole..rows {
-        for column in 0..inner {
-            // SAFETY: the caller's.
-            unsafe { *to.add(row * inner + column) = *from.add(column * stride + row) };
-        }
-    }
+    // SAFETY: the caller's.
+    unsafe { VECTORS.pack_apart(from, stride, inner, inner, std::slice::from_raw_parts_mut(to, rows * inner)) };
 }
 
 fn add_row_sums(packed: &[Pair], inner: usize, sums: &mut [f32]) {
